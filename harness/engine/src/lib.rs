@@ -1,12 +1,14 @@
 //! Makes it happen: stores, proxies, faults, the subject, probes, and the runner that puts them
 //! together. What happened is told in the terms of `touchstone_core`, which also judges it.
 
+pub mod clock;
 pub mod poll;
 pub mod port;
 pub mod process_tree;
 pub mod reaper;
 pub mod scope;
 pub mod store;
+pub mod subject;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
