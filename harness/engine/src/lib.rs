@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Makes it happen: stores, the proxy, faults, the subject, load, and the runner.
+
+pub mod proxy;
