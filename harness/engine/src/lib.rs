@@ -5,6 +5,7 @@ pub mod clock;
 pub mod poll;
 pub mod port;
 pub mod process_tree;
+pub mod proxy;
 pub mod reaper;
 pub mod scope;
 pub mod store;
