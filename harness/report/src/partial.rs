@@ -11,6 +11,9 @@ use touchstone_core::record::{
 /// What stands where only the complete record knows more.
 const NOT_RECORDED: &str = "not recorded";
 
+const DID_NOT_END: &str =
+    "the run did not end: this is what was known after its last finished scenario";
+
 /// A growing record. Each scenario is serialised once, however many follow it: writing the whole
 /// then costs a copy, also in a run of hundreds of repeats.
 #[derive(Debug)]
@@ -57,17 +60,9 @@ impl PartialRecord {
                 extra_environment: BTreeMap::new(),
             },
             versions: BTreeMap::new(),
-            machine: MachineRecord {
-                system: NOT_RECORDED.to_owned(),
-                processor: NOT_RECORDED.to_owned(),
-                cores: 0,
-                memory_mib: 0,
-            },
+            machine: unknown_machine(),
             scenarios: Vec::new(),
-            warnings: vec![
-                "the run did not end: this is what was known after its last finished scenario"
-                    .to_owned(),
-            ],
+            warnings: vec![DID_NOT_END.to_owned()],
             interrupted: true,
             bound: BoundRecord::default(),
         }))
@@ -102,5 +97,14 @@ impl PartialRecord {
             "{},\n  \"wall_ms\": {wall_ms},\n  \"scenarios\": [{}\n  ]\n}}\n",
             self.head, self.scenarios
         )
+    }
+}
+
+fn unknown_machine() -> MachineRecord {
+    MachineRecord {
+        system: NOT_RECORDED.to_owned(),
+        processor: NOT_RECORDED.to_owned(),
+        cores: 0,
+        memory_mib: 0,
     }
 }

@@ -136,3 +136,36 @@ fn foreign_text_draws_no_control_character_on_the_live_screen() {
         assert_eq!(control, None, "{text:?}");
     }
 }
+
+#[test]
+fn an_interruption_is_told_at_once() {
+    let (mut terminal, _, lines) = live_at_80_columns();
+    let mut events = sample::events(&sample::record());
+    events.truncate(1);
+    let interrupted = RunEvent {
+        kind: RunEventKind::Interrupted {
+            signal: "SIGINT".to_owned(),
+        },
+        ..events[0].clone()
+    };
+    events.push(interrupted);
+    for event in &events {
+        terminal.on_event(event).unwrap();
+    }
+    let text = lines.text();
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("STOPPING  SIGINT"), "{last}");
+}
+
+#[test]
+fn a_reader_that_went_away_is_an_error_and_no_panic() {
+    let full: &mut [u8] = &mut [];
+    let no_room = io::Cursor::new(Box::<[u8]>::from(full));
+    let mut terminal = Terminal::plain(TerminalOptions::default(), Box::new(no_room));
+    let failed = sample::events(&sample::record())
+        .iter()
+        .filter(|event| terminal.on_event(event).is_err())
+        .count();
+    // The start, ten verdicts and the end.
+    assert_eq!(failed, 12);
+}

@@ -1,9 +1,12 @@
 //! One record with everything in it that a report has to show. Every format's snapshot is taken of
 //! it, and `cargo run -p touchstone-report --example show_sample` shows it.
 
+mod events;
+
+pub use events::events;
+
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use touchstone_core::event::{RunEvent, RunEventKind, ScenarioKey};
 use touchstone_core::fault::FaultRecord;
 use touchstone_core::record::{
     BoundRecord, DeadlineRecord, MachineRecord, ProviderRecord, RunRecord, SCHEMA_VERSION,
@@ -89,85 +92,6 @@ pub fn hostile() -> RunRecord {
         declared: true,
     };
     record
-}
-
-/// The events of the run that led to a record, in order.
-pub fn events(record: &RunRecord) -> Vec<RunEvent> {
-    let mut events = vec![(
-        0,
-        RunEventKind::RunStarted {
-            run_id: record.run_id.clone(),
-            seed: record.seed,
-            profile: record.profile,
-            subject: record.subject.name.clone(),
-            provider: format!("{}: {}", record.provider.kind, record.provider.reason),
-            planned: record.scenarios.len(),
-            jobs: record.jobs,
-        },
-    )];
-    for scenario in &record.scenarios {
-        events.extend(events_of(record, scenario));
-    }
-    events.sort_by_key(|(at_us, _)| *at_us);
-    let finished = RunEventKind::RunFinished {
-        record: Box::new(record.clone()),
-        exit_code: record.exit_code(),
-    };
-    events.push((record.wall_ms * 1_000, finished));
-    let events = events.into_iter().map(|(elapsed_us, kind)| RunEvent {
-        at: record.started_at + SignedDuration::from_micros(elapsed_us as i64),
-        elapsed_us,
-        kind,
-    });
-    events.collect()
-}
-
-fn events_of(record: &RunRecord, scenario: &ScenarioRecord) -> Vec<(u64, RunEventKind)> {
-    let since_start = scenario.started_at.duration_since(record.started_at);
-    let begin_us = since_start.as_micros() as u64;
-    let key = ScenarioKey {
-        criterion: scenario.criterion.clone(),
-        attempt: scenario.attempt,
-    };
-    let mut events = vec![(begin_us, RunEventKind::ScenarioStarted { key: key.clone() })];
-    for step in &scenario.steps {
-        let (key, text) = (key.clone(), step.text.clone());
-        events.push((
-            begin_us + step.at_ms * 1_000,
-            RunEventKind::Step { key, text },
-        ));
-    }
-    for fault in &scenario.faults {
-        let (key_healed, healed) = (key.clone(), fault.clone());
-        let injected = FaultRecord {
-            healed_at_us: None,
-            bite: None,
-            ..fault.clone()
-        };
-        events.push((
-            begin_us + fault.injected_at_us,
-            RunEventKind::FaultInjected {
-                key: key.clone(),
-                fault: injected,
-            },
-        ));
-        if let Some(healed_at_us) = fault.healed_at_us {
-            events.push((
-                begin_us + healed_at_us,
-                RunEventKind::FaultHealed {
-                    key: key_healed,
-                    fault: healed,
-                },
-            ));
-        }
-    }
-    events.push((
-        begin_us + scenario.duration_ms * 1_000,
-        RunEventKind::ScenarioFinished {
-            record: Box::new(scenario.clone()),
-        },
-    ));
-    events
 }
 
 fn scenarios() -> Vec<ScenarioRecord> {
