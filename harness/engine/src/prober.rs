@@ -21,7 +21,7 @@ const GIVE_UP_FACTOR: u32 = 3;
 #[derive(Debug)]
 pub struct Prober {
     probes: Arc<Mutex<Vec<Probe>>>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -34,7 +34,7 @@ impl Prober {
         deadline: Duration,
     ) -> std::io::Result<Self> {
         let probes = Arc::new(Mutex::new(Vec::new()));
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::NotYet);
         let client = http
             .with_deadline(deadline * GIVE_UP_FACTOR)
             .with_new_connection();
@@ -86,24 +86,28 @@ impl Prober {
     }
 
     /// Ends probing, waits for the probes under way, and returns the whole timeline.
-    pub fn finish(mut self) -> Vec<Probe> {
-        self.join();
-        self.so_far()
-    }
-
-    fn join(&mut self) {
-        self.stop.send_replace(true);
+    pub async fn finish(mut self) -> Vec<Probe> {
+        self.stop.send_replace(Stop::AfterThoseUnderWay);
         if let Some(thread) = self.thread.take() {
             // A panic of the prober leaves a timeline that ends early, which no check passes over.
-            let _ = thread.join();
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        self.so_far()
     }
 }
 
 impl Drop for Prober {
     fn drop(&mut self) {
-        self.join();
+        // Does not wait: the scenario has failed, and its thread still has to tear down.
+        self.stop.send_replace(Stop::Now);
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    NotYet,
+    AfterThoseUnderWay,
+    Now,
 }
 
 async fn run(
@@ -111,13 +115,13 @@ async fn run(
     client: HttpClient,
     clock: Clock,
     sink: Arc<Mutex<Vec<Probe>>>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Stop>,
 ) {
     let mut under_way = JoinSet::new();
     let mut due = Instant::now();
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            _ = stopped.wait_for(|stop| *stop != Stop::NotYet) => break,
             () = tokio::time::sleep_until(due.into()) => {}
         }
         under_way.spawn(probe(
@@ -130,7 +134,11 @@ async fn run(
         due += PROBE_PERIOD;
         while under_way.try_join_next().is_some() {}
     }
-    while under_way.join_next().await.is_some() {}
+    let all = async { while under_way.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all => {}
+        _ = stopped.wait_for(|stop| *stop == Stop::Now) => {}
+    }
 }
 
 async fn probe(

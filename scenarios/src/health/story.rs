@@ -46,7 +46,7 @@ pub(super) async fn watch_outage(context: &Context, outage: Outage) -> Result<()
         "the same process before and after the outage",
         format!("{:?}", instance.exit()),
     )?;
-    judge_answers(context, prober.finish())
+    judge_answers(context, prober.finish().await)
 }
 
 /// The steady state: health says that all is well.

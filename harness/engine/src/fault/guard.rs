@@ -6,7 +6,7 @@ use crate::environment::{Environment, EnvironmentError};
 use crate::instance::Instance;
 use crate::proxy::NetworkFault;
 use crate::proxy::fault::Fault;
-use crate::store::StoreKind;
+use crate::store::{StoreError, StoreKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use touchstone_core::fault::FaultRecord;
