@@ -56,11 +56,13 @@ impl Drop for FaultGuard {
         // Starting a server takes longer than a drop may; without a runtime the teardown is next.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = fault.heal().await {
-                    tracing::warn!(
-                        "a dropped fault did not heal: {}",
-                        crate::error_chain(&error)
-                    );
+                match fault.heal().await {
+                    // The teardown was faster and has removed the server.
+                    Ok(()) | Err(EnvironmentError::Store(StoreError::NotRunning(_))) => {}
+                    Err(error) => {
+                        let error = crate::error_chain(&error);
+                        tracing::warn!("a dropped fault did not heal: {error}");
+                    }
                 }
             });
         }
