@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A socket filter does it, so nothing is acknowledged: `TCP_USER_TIMEOUT` and keepalive fire, and with
 /// scope `All` connecting times out, as the listener drops the SYN.
 ///
-/// *Heal*: packets pass again; existing streams resume intact, when the subject's kernel sends again
+/// *Heal*: packets pass again, and keepalive finds out which subjects gave up meanwhile. Existing streams resume intact, when the subject's kernel sends again
 /// (its intervals double: 0.2, 0.4, 0.8 s for bytes, 1, 3, 7 s after the SYN). *Bite*: packets that
 /// the kernel counted as dropped; a single one on a connection may be an acknowledgement that was
 /// under way, and does not count.
@@ -185,6 +185,7 @@ fn pass_again(scope: Scope, site: &Site<'_>) {
     site.server.for_each_live(|connection| {
         if let Some(subject) = connection.subject() {
             let _ = socket::pass_packets(subject);
+            let _ = socket::probe_peer(subject);
         }
         connection.freeze(false);
     });
