@@ -80,7 +80,8 @@ impl Connection {
                     let connecting = TcpStream::connect(address);
                     let stream =
                         tokio::time::timeout(UPSTREAM_CONNECT_DEADLINE, connecting).await??;
-                    stream.set_nodelay(true)?;
+                    // Fails on a connection that is dead already, which the first read finds out.
+                    let _ = stream.set_nodelay(true);
                     Ok(stream)
                 }));
                 self.wake();
@@ -124,6 +125,10 @@ impl Connection {
             self.connecting = None;
             match outcome {
                 Ok(store) => self.store = Some(store),
+                // It was accepted, then reset before we had noticed.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.end(Ending::StoreReset, Closing::Reset);
+                }
                 Err(_) => self.upstream_refused(),
             }
         }

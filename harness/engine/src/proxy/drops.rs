@@ -109,3 +109,39 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .ok()
         .map(u32::from_ne_bytes)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expected by failing"
+)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    #[test]
+    fn listeners_and_connections_are_found_and_what_is_gone_is_not() {
+        let counter = DropCounter::open().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let local = listener.local_addr().unwrap();
+        let client = TcpStream::connect(local).unwrap();
+        let peer = client.local_addr().unwrap();
+        assert_eq!(counter.drops(local, None).unwrap(), Some(0));
+        assert_eq!(counter.drops(local, Some(peer)).unwrap(), Some(0));
+        drop((client, listener));
+        assert_eq!(counter.drops(local, None).unwrap(), None);
+    }
+
+    #[test]
+    fn an_answer_cut_short_anywhere_is_an_error_and_no_panic() {
+        let mut answer = vec![0; ANSWER_BYTES];
+        answer.extend(40_u16.to_ne_bytes());
+        answer.extend(INET_DIAG_SKMEMINFO.to_ne_bytes());
+        answer.extend([0; 32]);
+        answer.extend(5_u32.to_ne_bytes());
+        assert_eq!(parse(&answer).unwrap(), Some(5));
+        for length in 0..answer.len() {
+            assert!(parse(&answer[..length]).is_err(), "{length} bytes");
+        }
+    }
+}

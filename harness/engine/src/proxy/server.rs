@@ -286,7 +286,28 @@ async fn accept_all(server: Rc<Server>, hub: Rc<Hub>) {
 }
 
 async fn serve(server: Rc<Server>, hub: Rc<Hub>, id: u64, connection: SharedConnection) {
-    poll_fn(|cx| connection.borrow_mut().poll(cx, &hub)).await;
-    server.live.borrow_mut().remove(&id);
-    server.keep(connection.borrow().snapshot());
+    let served = Served {
+        server,
+        id,
+        connection,
+    };
+    poll_fn(|cx| served.connection.borrow_mut().poll(cx, &hub)).await;
+}
+
+/// Files a connection when its task ends, also by a panic: a subject may never hang on our bug.
+struct Served {
+    server: Rc<Server>,
+    id: u64,
+    connection: SharedConnection,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.live.borrow_mut().remove(&self.id);
+        let mut connection = self.connection.borrow_mut();
+        if !connection.is_closed() {
+            connection.end(Ending::ProxyClosed, Closing::Fin);
+        }
+        self.server.keep(connection.snapshot());
+    }
 }

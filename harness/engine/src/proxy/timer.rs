@@ -154,3 +154,41 @@ impl PreciseTimer {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expected by failing"
+)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    #[test]
+    fn every_sleeper_wakes_and_none_early() {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .unwrap();
+        runtime.block_on(async {
+            let timer = Rc::new(PreciseTimer::new().unwrap());
+            let server = Rc::clone(&timer);
+            tokio::task::spawn_local(async move { server.run().await });
+            let start = Instant::now();
+            // Later ones first: an earlier time has to set the timer anew.
+            let sleepers = [9_000, 200, 5_000, 0, 1_300, 200].map(|wait_us| {
+                let timer = Rc::clone(&timer);
+                let due = start + Duration::from_micros(wait_us);
+                tokio::task::spawn_local(async move {
+                    timer.sleep_until(due).await;
+                    assert!(Instant::now() >= due);
+                })
+            });
+            for sleeper in sleepers {
+                sleeper.await.unwrap();
+            }
+        });
+    }
+}

@@ -4,6 +4,8 @@
     reason = "a test says what it expected by failing"
 )]
 
+mod faults;
 mod pass_through;
-
+mod records;
+mod redis_client;
 mod support;

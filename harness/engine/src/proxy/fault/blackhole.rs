@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A socket filter does it, so nothing is acknowledged: `TCP_USER_TIMEOUT` and keepalive fire, and with
 /// scope `All` connecting times out, as the listener drops the SYN.
 ///
-/// *Heal*: packets pass again; existing streams resume intact, when the subject's kernel sends again
+/// *Heal*: packets pass again, and keepalive finds out which subjects gave up meanwhile. Existing streams resume intact, when the subject's kernel sends again
 /// (its intervals double: 0.2, 0.4, 0.8 s for bytes, 1, 3, 7 s after the SYN). *Bite*: packets that
 /// the kernel counted as dropped; a single one on a connection may be an acknowledgement that was
 /// under way, and does not count.
@@ -114,13 +114,6 @@ impl Fault for Blackhole {
     }
 
     fn install(self, site: &Site<'_>) -> Result<Installed, ProxyError> {
-        let unsupported = |needs| {
-            move |source| ProxyError::Unsupported {
-                fault: "blackhole",
-                needs,
-                source,
-            }
-        };
         let counter = DropCounter::open().map_err(unsupported("netlink sockets (sock_diag)"))?;
         let drops = Drops {
             counter,
@@ -131,43 +124,16 @@ impl Fault for Blackhole {
             local: site.server.address,
             drops: Mutex::new(drops),
         });
-        if self.scope == Scope::All {
-            bite.watch(None)
-                .map_err(unsupported("the packet counters of sock_diag"))?;
-            site.server
-                .with_listener(socket::drop_packets)
-                .unwrap_or(Ok(()))
-                .map_err(unsupported("socket filters (SO_ATTACH_FILTER)"))?;
-        }
-        // After the listener drops packets: whoever came before that is existing.
-        site.server.admit_waiting(site.hub);
-        let mut outcome = Ok(());
-        site.server.for_each_live(|connection| {
-            let Some(subject) = connection.subject() else {
-                return;
-            };
-            let dropping = bite
-                .watch(Some(connection.record.subject))
-                .map_err(unsupported("the packet counters of sock_diag"))
-                .and_then(|()| {
-                    socket::drop_packets(subject)
-                        .map_err(unsupported("socket filters (SO_ATTACH_FILTER)"))
-                });
-            match dropping {
-                Ok(()) => connection.freeze(true),
-                Err(error) => outcome = Err(error),
-            }
-        });
-        if let Err(error) = outcome {
-            pass_again(self.scope, site);
+        if let Err(error) = drop_all(self.scope, site, &bite) {
+            pass_all(self.scope, site);
             return Err(error);
         }
-        let evidence: Arc<BlackholeBite> = Arc::clone(&bite);
+        let evidence = Arc::clone(&bite);
         let heal = move |site: &Site<'_>| {
             let mut drops = bite.lock();
             drops.refresh(bite.local);
             drops.is_over = true;
-            pass_again(self.scope, site);
+            pass_all(self.scope, site);
             Ok(())
         };
         Ok(Installed {
@@ -177,14 +143,50 @@ impl Fault for Blackhole {
     }
 }
 
+fn unsupported(needs: &'static str) -> impl FnOnce(io::Error) -> ProxyError {
+    move |source| ProxyError::Unsupported {
+        fault: "blackhole",
+        needs,
+        source,
+    }
+}
+
+fn drop_all(scope: Scope, site: &Site<'_>, bite: &BlackholeBite) -> Result<(), ProxyError> {
+    const COUNTERS: &str = "the packet counters of sock_diag";
+    const FILTERS: &str = "socket filters (SO_ATTACH_FILTER)";
+    if scope == Scope::All {
+        bite.watch(None).map_err(unsupported(COUNTERS))?;
+        let dropping = site.server.with_listener(socket::drop_packets);
+        dropping.unwrap_or(Ok(())).map_err(unsupported(FILTERS))?;
+    }
+    // After the listener drops packets: whoever came before that is existing.
+    site.server.admit_waiting(site.hub);
+    let mut outcome = Ok(());
+    site.server.for_each_live(|connection| {
+        let Some(subject) = connection.subject() else {
+            return;
+        };
+        let dropping = bite
+            .watch(Some(connection.record.subject))
+            .map_err(unsupported(COUNTERS))
+            .and_then(|()| socket::drop_packets(subject).map_err(unsupported(FILTERS)));
+        match dropping {
+            Ok(()) => connection.freeze(true),
+            Err(error) => outcome = Err(error),
+        }
+    });
+    outcome
+}
+
 /// Detaching fails only where nothing was attached.
-fn pass_again(scope: Scope, site: &Site<'_>) {
+fn pass_all(scope: Scope, site: &Site<'_>) {
     if scope == Scope::All {
         let _ = site.server.with_listener(socket::pass_packets);
     }
     site.server.for_each_live(|connection| {
         if let Some(subject) = connection.subject() {
             let _ = socket::pass_packets(subject);
+            let _ = socket::probe_peer(subject);
         }
         connection.freeze(false);
     });

@@ -190,3 +190,38 @@ fn heal(site: &Site<'_>) -> Result<(), ProxyError> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draws(seed: u64, flow: &str) -> Vec<Duration> {
+        let (delay, jitter) = (Duration::from_millis(10), Duration::from_millis(5));
+        let spec = Latency {
+            delay,
+            jitter,
+            direction: Direction::Both,
+        };
+        let rule = LatencyRule {
+            fault_id: 0,
+            spec,
+            seed: Seed(seed),
+            bite: Arc::default(),
+        };
+        let mut delay = rule.delay(flow);
+        (0..100).map(|_| delay.draw()).collect()
+    }
+
+    #[test]
+    fn jitter_stays_in_its_bounds_and_repeats_from_the_seed() {
+        let (least, most) = (Duration::from_millis(10), Duration::from_millis(15));
+        assert!(
+            draws(1, "up 0")
+                .iter()
+                .all(|draw| (least..=most).contains(draw))
+        );
+        assert_eq!(draws(1, "up 0"), draws(1, "up 0"));
+        assert_ne!(draws(1, "up 0"), draws(2, "up 0"));
+        assert_ne!(draws(1, "up 0"), draws(1, "down 0"));
+    }
+}
