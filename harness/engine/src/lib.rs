@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Makes it happen: stores, proxies, faults, the subject, probes, and the runner that puts them
+//! together. What happened is told in the terms of `touchstone_core`, which also judges it.
+
+pub mod clock;
+pub mod poll;
+pub mod port;
+pub mod process_tree;
+pub mod reaper;
+pub mod scope;
+pub mod store;
+pub mod subject;
+
+/// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! The scope of one run: its id, its private directory, and the reaper that guards both.
+
+use crate::process_tree;
+use crate::reaper::Reaper;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a run's private directory is called, before the run id.
+pub const DIR_PREFIX: &str = "touchstone-";
+/// The file in it that names the owning process as `pid:start_ticks`.
+pub const OWNER_FILE: &str = "owner";
+
+/// Stores that are small and short-lived do well in memory, if there is room for this much.
+const MEMORY_NEEDED_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Why a run could not get its private directory.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// Neither memory nor the temporary directory can be written.
+    #[error("cannot create a private directory in {}; set TMPDIR to one that can be written", .path.display())]
+    Directory {
+        /// Where it was tried.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// `sh` could not be started.
+    #[error("cannot start the reaper (`sh` must be on the PATH)")]
+    Reaper(#[source] io::Error),
+}
+
+/// One run: everything that it starts carries its id, everything that it writes lies in its directory.
+/// Dropping it removes the directory.
+#[derive(Debug)]
+pub struct RunScope {
+    run_id: String,
+    dir: PathBuf,
+    _reaper: Reaper,
+}
+
+impl RunScope {
+    /// Makes the private directory and starts the reaper.
+    pub fn create(run_id: &str, with_docker: bool) -> Result<Self, ScopeError> {
+        let base = base_dirs().into_iter().find(|base| has_room(base));
+        let base = base.unwrap_or_else(std::env::temp_dir);
+        let dir = base.join(format!("{DIR_PREFIX}{run_id}"));
+        let failed = |source| ScopeError::Directory {
+            path: dir.clone(),
+            source,
+        };
+        // Searchable, not readable: Postgres runs as another user when we are root.
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&dir)
+            .map_err(failed)?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).map_err(failed)?;
+        fs::write(dir.join(OWNER_FILE), own_identity()).map_err(failed)?;
+        let reaper = Reaper::start(run_id, &dir, with_docker).map_err(ScopeError::Reaper)?;
+        Ok(Self {
+            run_id: run_id.to_owned(),
+            dir,
+            _reaper: reaper,
+        })
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// The private directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes a directory inside the private one, searchable for the stores' user.
+    pub fn make_dir(&self, name: &str) -> Result<PathBuf, ScopeError> {
+        let path = self.dir.join(name);
+        let failed = |source| ScopeError::Directory {
+            path: path.clone(),
+            source,
+        };
+        fs::create_dir_all(&path).map_err(failed)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).map_err(failed)?;
+        Ok(path)
+    }
+}
+
+impl Drop for RunScope {
+    fn drop(&mut self) {
+        // What is left behind here is found by the next sweep.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// This process as `pid:start_ticks`, which no later process can be mistaken for.
+pub fn own_identity() -> String {
+    let pid = i32::try_from(std::process::id()).expect("process ids fit in 31 bits");
+    let start_ticks = process_tree::look(pid).map_or(0, |seen| seen.start_ticks);
+    format!("{pid}:{start_ticks}")
+}
+
+/// Whether the process named by [`own_identity`]'s text still lives.
+pub fn owner_lives(identity: &str) -> bool {
+    identity
+        .trim()
+        .split_once(':')
+        .and_then(|(pid, ticks)| Some((pid.parse().ok()?, ticks.parse().ok()?)))
+        .is_some_and(|(pid, ticks)| process_tree::is_alive(pid, ticks))
+}
+
+/// Where private directories may lie: memory first, then the temporary directory.
+pub fn base_dirs() -> Vec<PathBuf> {
+    let mut dirs = vec![PathBuf::from("/dev/shm"), std::env::temp_dir()];
+    if std::env::var_os("TMPDIR").is_some() {
+        dirs.reverse(); // Asked for by name: that wins.
+    }
+    dirs
+}
+
+fn has_room(dir: &Path) -> bool {
+    let writable = nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok();
+    let free = nix::sys::statvfs::statvfs(dir)
+        .map(|stat| stat.blocks_available() * stat.fragment_size())
+        .unwrap_or(0);
+    writable && free >= MEMORY_NEEDED_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_names_its_owner_and_goes_with_the_scope() {
+        let scope =
+            RunScope::create(&format!("test-{}", std::process::id()), false).expect("scope");
+        let dir = scope.dir().to_owned();
+        let owner = fs::read_to_string(dir.join(OWNER_FILE)).expect("owner file");
+        assert!(owner_lives(&owner), "{owner}");
+        assert!(!owner_lives("1:1"));
+        drop(scope);
+        assert!(!dir.exists());
+    }
+}

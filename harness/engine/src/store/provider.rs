@@ -1,0 +1,117 @@
+//! Where servers come from. Both providers offer the same operations with the same meaning.
+
+use super::error::StoreError;
+use super::process::{ProcessError, ProcessServer};
+use super::spec::{ServerSpec, ServerState, StoreKind};
+use super::template::TEMPLATE_PASSWORD;
+use super::tools::Tools;
+use crate::scope::RunScope;
+use std::net::SocketAddr;
+
+/// A source of servers.
+#[derive(Debug, Clone)]
+pub enum Provider {
+    /// Child processes of the harness.
+    Process(Tools),
+}
+
+impl Provider {
+    /// The provider's name on the command line and in the record.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Provider::Process(_) => "process",
+        }
+    }
+
+    /// Creates and starts a server.
+    pub(super) async fn launch(
+        &self,
+        spec: &ServerSpec,
+        scope: &RunScope,
+    ) -> Result<Server, StoreError> {
+        match self {
+            Provider::Process(tools) => {
+                // Copying a data directory blocks for a tenth of a second; the scenario's own thread
+                // has nothing else to do meanwhile.
+                let launched = ProcessServer::launch(spec, tools, scope);
+                launched.map(Server::Process).map_err(in_process(spec.kind))
+            }
+        }
+    }
+}
+
+/// One server of either provider.
+#[derive(Debug)]
+pub(super) enum Server {
+    Process(ProcessServer),
+}
+
+fn in_process(kind: StoreKind) -> impl FnOnce(ProcessError) -> StoreError {
+    move |source| StoreError::Process { kind, source }
+}
+
+impl Server {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Server::Process(server) => server.address(),
+        }
+    }
+
+    /// The password that a fresh server still has from its template, if it has one.
+    pub(super) fn template_password(&self) -> Option<&'static str> {
+        match self {
+            Server::Process(_) => Some(TEMPLATE_PASSWORD),
+        }
+    }
+
+    pub(super) async fn start(&mut self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => server.start().map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn stop(&mut self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => server.stop().await.map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn kill(&mut self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => server.kill().await.map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn freeze(&mut self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => server.freeze().await.map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn thaw(&mut self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => server.thaw().await.map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn state(&self) -> Result<ServerState, StoreError> {
+        match self {
+            Server::Process(server) => Ok(server.state()),
+        }
+    }
+
+    pub(super) async fn logs(&self) -> Result<String, StoreError> {
+        match self {
+            Server::Process(server) => server.logs().map_err(in_process(server.kind())),
+        }
+    }
+
+    pub(super) async fn remove(self) -> Result<(), StoreError> {
+        match self {
+            Server::Process(server) => {
+                let kind = server.kind();
+                server.remove().await.map_err(in_process(kind))
+            }
+        }
+    }
+}

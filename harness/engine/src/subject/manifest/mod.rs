@@ -1,0 +1,162 @@
+//! The subject manifest: everything that the harness knows about the service under test.
+//!
+//! A TOML file. Each section is one struct here, with the meaning of each key beside it; the annotated
+//! example is `fixtures/subjects/reference.toml`.
+
+mod deadline;
+mod error;
+mod operation;
+mod sections;
+mod template;
+mod validate;
+
+pub use error::ManifestError;
+pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
+pub use sections::*;
+pub use template::Template;
+
+use error::Source;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A manifest, read and validated.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// How the subject is started.
+    pub subject: SubjectSection,
+    /// What the stores hold before the subject starts.
+    #[serde(default)]
+    pub stores: StoresSection,
+    /// How log lines are recognised.
+    #[serde(default)]
+    pub logs: LogsSection,
+    /// The exit codes that the subject promises.
+    #[serde(default)]
+    pub exit_codes: ExitCodesSection,
+    /// The health document.
+    pub health: Option<HealthSection>,
+    /// Deadlines, where they differ from the criteria's defaults.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+    /// What the merge profile accepts by name.
+    #[serde(default)]
+    pub policy: PolicySection,
+    /// Environment values that the subject must refuse.
+    #[serde(default)]
+    pub bad_configuration: Vec<BadConfiguration>,
+    /// Requests, by operation.
+    #[serde(default)]
+    pub operations: Operations,
+    /// Operations that the subject does not have, each with the reason: their criteria are skipped.
+    #[serde(default)]
+    pub absent: BTreeMap<OperationName, String>,
+    /// Under which keys values lie in the store.
+    #[serde(default)]
+    pub keys: KeysSection,
+    /// Input limits of the key-value operations.
+    pub kv: Option<KvSection>,
+    /// The cache's promises.
+    pub cache: Option<CacheSection>,
+    /// The rate limiter's promises.
+    pub limiter: Option<LimiterSection>,
+    /// What works while a store is away.
+    pub degraded: Option<DegradedSection>,
+    /// Known defects that can be switched on, to prove that the criteria catch them.
+    pub mutants: Option<MutantsSection>,
+    /// Where the file lies; not a key of it.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl Manifest {
+    /// Reads and validates a manifest.
+    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
+        let source = Source { path, text };
+        let mut manifest: Manifest =
+            toml::from_str(text).map_err(|error| source.parse_error(&error))?;
+        manifest.path = path.to_owned();
+        validate::validate(&manifest, &source)?;
+        Ok(manifest)
+    }
+
+    /// A path of the manifest, which is relative to the manifest's own directory.
+    pub fn resolve(&self, relative: &Path) -> PathBuf {
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        dir.unwrap_or(Path::new(".")).join(relative)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+
+    fn error(text: &str) -> String {
+        Manifest::parse(Path::new("m.toml"), text)
+            .expect_err("it is wrong")
+            .to_string()
+    }
+
+    #[test]
+    fn the_least_manifest_names_a_command() {
+        assert!(Manifest::parse(Path::new("m.toml"), LEAST).is_ok());
+        assert!(error("[subject]\nname = \"x\"\n").contains("command"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_what_was_expected() {
+        let text = error(&format!("{LEAST}[deadlines]\nhealth_notise_ms = 5\n"));
+        assert!(text.starts_with("m.toml:5: `deadlines"), "{text}");
+        assert!(
+            text.contains("health_notise_ms") && text.contains("health_notice_ms"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_form_is_named_with_its_line_and_an_example() {
+        let bad_request = "[operations.kv_get]\nrequest = \"FETCH /kv\"\n";
+        let text = error(&format!("{LEAST}{bad_request}"));
+        assert!(
+            text.starts_with("m.toml:5: `operations.kv_get.request`"),
+            "{text}"
+        );
+        assert!(text.contains("GET /kv/{key}"), "{text}");
+        let bad_pattern = "[logs]\nconnected = \"(\"\n";
+        assert!(error(&format!("{LEAST}{bad_pattern}")).starts_with("m.toml:5: `logs.connected`"));
+    }
+
+    #[test]
+    fn a_placeholder_that_an_operation_does_not_know_is_named_with_those_that_it_does() {
+        let text = error(&format!(
+            "{LEAST}[operations.kv_get]\nrequest = \"GET /kv/{{name}}\"\n"
+        ));
+        assert!(text.starts_with("m.toml:4: `operations.kv_get"), "{text}");
+        assert!(text.contains("{name}") && text.contains("{key}"), "{text}");
+        let text = error(&format!("{LEAST}[subject.env]\nA = \"{{redis.prot}}\"\n"));
+        assert!(
+            text.contains("redis.prot") && text.contains("{redis.port}"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_says_where() {
+        assert!(
+            error("[subject\nname = 1").starts_with("m.toml:1: "),
+            "{}",
+            error("[subject\n")
+        );
+    }
+}

@@ -1,0 +1,399 @@
+//! The sections of the manifest.
+
+use super::operation::{JsonPointer, OperationTemplate};
+use super::template::Template;
+use crate::store::StoreKind;
+use regex::Regex;
+use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `[subject]`: how the service is started.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectSection {
+    /// The name in reports.
+    pub name: String,
+    /// Program and arguments. A program with a slash is relative to `working_dir`.
+    pub command: Vec<Template>,
+    /// Where it runs, relative to the manifest. Default: the manifest's directory.
+    #[serde(default)]
+    pub working_dir: PathBuf,
+    /// Its whole environment but for PATH and HOME, with placeholders for addresses and credentials.
+    #[serde(default)]
+    pub env: BTreeMap<String, Template>,
+    /// A path that answers 200 when the service is ready.
+    #[serde(default = "default_ready_path")]
+    pub ready_path: String,
+}
+
+fn default_ready_path() -> String {
+    "/health".to_owned()
+}
+
+/// `[stores]`: what the stores hold before the subject starts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoresSection {
+    /// The number of the Redis database, 0 to 15.
+    #[serde(default)]
+    pub redis_database: i64,
+    /// SQL that is run on the fresh database, relative to the manifest.
+    pub postgres_schema: Option<PathBuf>,
+    /// A container image for Redis, instead of the default.
+    pub redis_image: Option<String>,
+    /// A container image for Postgres, instead of the default.
+    pub postgres_image: Option<String>,
+    /// A registry to put before the default images' names.
+    pub registry_prefix: Option<String>,
+}
+
+/// `[logs]`: how log lines are recognised. Regular expressions, matched against one line each.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogsSection {
+    /// Redis was connected; the group `version` captures the server's version.
+    pub connected: Option<VersionPattern>,
+    /// The Redis connection is back after an outage.
+    pub restored: Option<LogPattern>,
+    /// A line of level error.
+    pub error: Option<LogPattern>,
+    /// A shutdown has begun.
+    pub shutdown: Option<LogPattern>,
+    /// A shutdown had to be forced.
+    pub forced: Option<LogPattern>,
+}
+
+/// A regular expression for log lines.
+#[derive(Debug, Clone)]
+pub struct LogPattern(pub Regex);
+
+impl<'de> Deserialize<'de> for LogPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong =
+            |error| de::Error::custom(format!("`{text}` is no regular expression: {error}"));
+        Regex::new(&text).map(Self).map_err(wrong)
+    }
+}
+
+/// A regular expression with a group `version`.
+#[derive(Debug, Clone)]
+pub struct VersionPattern(pub Regex);
+
+impl<'de> Deserialize<'de> for VersionPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let LogPattern(regex) = LogPattern::deserialize(deserializer)?;
+        if regex
+            .capture_names()
+            .flatten()
+            .any(|name| name == "version")
+        {
+            return Ok(Self(regex));
+        }
+        let example = "version=(?P<version>[0-9.]+)";
+        Err(de::Error::custom(format!(
+            "`{regex}` has no group `version`; expected for instance `{example}`"
+        )))
+    }
+}
+
+/// `[exit_codes]`: what the subject promises to end with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExitCodesSection {
+    /// After a clean shutdown.
+    pub clean: i32,
+    /// When a store cannot be reached, or refuses, at start; and when a shutdown had to be forced.
+    pub failure: i32,
+    /// When the configuration is wrong.
+    pub bad_configuration: i32,
+}
+
+impl Default for ExitCodesSection {
+    fn default() -> Self {
+        Self {
+            clean: 0,
+            failure: 1,
+            bad_configuration: 2,
+        }
+    }
+}
+
+/// `[health]`: the health document.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthSection {
+    /// Its path.
+    pub path: String,
+    /// The HTTP status when all is well.
+    pub ok_status: u16,
+    /// The HTTP status when a store is away.
+    pub degraded_status: u16,
+    /// Where the overall state stands.
+    pub state: JsonPointer,
+    /// The overall state when all is well.
+    pub ok: String,
+    /// The overall state when a store is away.
+    pub degraded: String,
+    /// Where the state of Redis stands.
+    pub redis: JsonPointer,
+    /// Where the state of Postgres stands.
+    pub postgres: JsonPointer,
+    /// A store's state when it is there.
+    pub connected: String,
+    /// A store's state when it is away.
+    pub disconnected: String,
+    /// Where the time of the document stands, ISO 8601 in UTC.
+    pub timestamp: Option<JsonPointer>,
+}
+
+/// `[deadlines]`, in milliseconds. What is not given has the criterion's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// From the start of the process until it is ready.
+    pub ready_ms: u64,
+    /// From the start of the process until it has given up on a store that cannot be reached.
+    pub start_failure_ms: u64,
+    /// Any answer of the health endpoint.
+    pub health_answer_ms: u64,
+    /// From the loss of a store until health shows it.
+    pub health_notice_ms: u64,
+    /// From the readiness of a store until the service has it back: one backoff cap and a second.
+    pub recover_ms: u64,
+    /// Any answer of a route while a store is away.
+    pub degraded_answer_ms: u64,
+    /// From the signal until the process has ended.
+    pub shutdown_ms: u64,
+    /// Any other answer.
+    pub answer_ms: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            ready_ms: 10_000,
+            start_failure_ms: 5_000,
+            health_answer_ms: 1_000,
+            health_notice_ms: 1_000,
+            recover_ms: 6_000,
+            degraded_answer_ms: 1_000,
+            shutdown_ms: 10_000,
+            answer_ms: 5_000,
+        }
+    }
+}
+
+/// `[policy]`: what the merge profile accepts by name.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    /// Deadlines looser than the criterion's default, each with the reason why that is accepted.
+    #[serde(default)]
+    pub accept_looser: BTreeMap<String, String>,
+}
+
+/// `[[bad_configuration]]`: environment that must be refused before any connection.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadConfiguration {
+    /// What is set, over the environment of `[subject]`.
+    pub env: BTreeMap<String, String>,
+    /// What the error must contain, for instance the variable's name and what it accepts.
+    pub error_contains: Vec<String>,
+}
+
+/// The operations that criteria need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationName {
+    /// Sets a value without expiry: `{key}`, `{value}`.
+    KvSet,
+    /// Sets a value with an expiry: `{key}`, `{value}`, `{seconds}`.
+    KvSetEx,
+    /// Reads a value: `{key}`. The result is the value.
+    KvGet,
+    /// Deletes one key: `{key}`. The result is the number of deleted keys.
+    KvDelete,
+    /// Deletes two keys in one request: `{key}`, `{key2}`. The result is the number of deleted keys.
+    KvDeleteTwo,
+    /// Whether a key exists: `{key}`. The result is 1 or 0.
+    KvExists,
+    /// Sets a key's expiry: `{key}`, `{seconds}`. The result is 1 or 0.
+    KvExpire,
+    /// A key's remaining seconds: `{key}`. The result is -2, -1 or the seconds.
+    KvTtl,
+    /// Creates an entity that lies in Postgres and is cached: `{value}`. The result is its id.
+    EntityCreate,
+    /// Reads it through the cache: `{id}`. The result is the value.
+    EntityRead,
+    /// Updates it: `{id}`, `{value}`.
+    EntityUpdate,
+    /// Drops it from the cache: `{id}`.
+    EntityInvalidate,
+    /// Drops every entry that matches from the cache: `{pattern}`. The result is how many.
+    CacheInvalidate,
+    /// A rate-limited call: `{user}`, `{endpoint}`.
+    Limited,
+}
+
+impl OperationName {
+    /// Every operation.
+    pub const ALL: [OperationName; 14] = [
+        OperationName::KvSet,
+        OperationName::KvSetEx,
+        OperationName::KvGet,
+        OperationName::KvDelete,
+        OperationName::KvDeleteTwo,
+        OperationName::KvExists,
+        OperationName::KvExpire,
+        OperationName::KvTtl,
+        OperationName::EntityCreate,
+        OperationName::EntityRead,
+        OperationName::EntityUpdate,
+        OperationName::EntityInvalidate,
+        OperationName::CacheInvalidate,
+        OperationName::Limited,
+    ];
+
+    /// The key in `[operations]`.
+    pub fn key(self) -> &'static str {
+        match self {
+            OperationName::KvSet => "kv_set",
+            OperationName::KvSetEx => "kv_set_ex",
+            OperationName::KvGet => "kv_get",
+            OperationName::KvDelete => "kv_delete",
+            OperationName::KvDeleteTwo => "kv_delete_two",
+            OperationName::KvExists => "kv_exists",
+            OperationName::KvExpire => "kv_expire",
+            OperationName::KvTtl => "kv_ttl",
+            OperationName::EntityCreate => "entity_create",
+            OperationName::EntityRead => "entity_read",
+            OperationName::EntityUpdate => "entity_update",
+            OperationName::EntityInvalidate => "entity_invalidate",
+            OperationName::CacheInvalidate => "cache_invalidate",
+            OperationName::Limited => "limited",
+        }
+    }
+
+    /// The placeholders that its request may use, and must use.
+    pub fn placeholders(self) -> &'static [&'static str] {
+        match self {
+            OperationName::KvSet => &["key", "value"],
+            OperationName::KvSetEx => &["key", "value", "seconds"],
+            OperationName::KvExpire => &["key", "seconds"],
+            OperationName::KvDeleteTwo => &["key", "key2"],
+            OperationName::KvGet
+            | OperationName::KvDelete
+            | OperationName::KvExists
+            | OperationName::KvTtl => &["key"],
+            OperationName::EntityCreate => &["value"],
+            OperationName::EntityRead | OperationName::EntityInvalidate => &["id"],
+            OperationName::EntityUpdate => &["id", "value"],
+            OperationName::CacheInvalidate => &["pattern"],
+            OperationName::Limited => &["user", "endpoint"],
+        }
+    }
+}
+
+/// `[operations.NAME]`: requests, by operation.
+pub type Operations = BTreeMap<OperationName, OperationTemplate>;
+
+/// `[keys]`: under which Redis keys values lie, where a criterion has to look.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSection {
+    /// The key of a key-value entry: `{key}`.
+    pub kv: Option<Template>,
+    /// The key of a cached entity: `{id}`.
+    pub entity: Option<Template>,
+    /// The key of a limiter's counter: `{user}`, `{endpoint}`.
+    pub limiter: Option<Template>,
+}
+
+/// `[kv]`: input limits of the key-value operations.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KvSection {
+    /// The longest key, in bytes.
+    pub key_max_bytes: usize,
+    /// The largest body, in bytes.
+    pub body_max_bytes: usize,
+}
+
+/// `[cache]`: the cache's promises.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSection {
+    /// A pattern that matches every cached entity, for the operation `cache_invalidate`.
+    pub pattern: String,
+}
+
+/// Kinds of rate window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowKind {
+    /// Begins with the first request and ends a window's length later.
+    Fixed,
+    /// Trails every request.
+    Sliding,
+}
+
+/// `[limiter]`: the rate limiter's promises.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimiterSection {
+    /// Requests that a window admits.
+    pub limit: u64,
+    /// The window's length in milliseconds.
+    pub window_ms: u64,
+    /// The window's kind.
+    pub kind: WindowKind,
+    /// Environment by which a run shortens both: `{limit}`, `{window_ms}`.
+    #[serde(default)]
+    pub shorten: BTreeMap<String, Template>,
+    /// The header with the limit.
+    pub limit_header: Option<String>,
+    /// The header with what remains.
+    pub remaining_header: Option<String>,
+    /// The header with the seconds until the window opens again.
+    pub reset_header: Option<String>,
+}
+
+/// `[degraded]`: what works while a store is away.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DegradedSection {
+    /// Operations that work without Redis.
+    #[serde(default)]
+    pub works_without_redis: Vec<OperationName>,
+    /// Operations that answer `refusal_status` without Redis.
+    #[serde(default)]
+    pub refused_without_redis: Vec<OperationName>,
+    /// The status of an operation that needs the missing store.
+    pub refusal_status: u16,
+}
+
+/// `[mutants]`: known defects that can be switched on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MutantsSection {
+    /// The environment variable that takes a defect's name.
+    pub env: String,
+    /// For each defect the criterion that must catch it.
+    pub caught_by: BTreeMap<String, String>,
+}
+
+/// The store that a placeholder of the subject's environment is about, if any.
+pub(super) fn environment_placeholders() -> Vec<String> {
+    let of_store = |kind: StoreKind| {
+        ["host", "port", "user", "password", "database"].map(|field| format!("{kind}.{field}"))
+    };
+    let own = ["http.port".to_owned(), "instance".to_owned()];
+    StoreKind::ALL
+        .into_iter()
+        .flat_map(of_store)
+        .chain(own)
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! What the form of the file cannot say: that its parts fit together.
+
+use super::error::{ManifestError, Source};
+use super::sections::environment_placeholders;
+use super::{Manifest, OperationName};
+
+pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    if manifest.subject.command.is_empty() {
+        return Err(source.error_at("subject.command", "expected a program and its arguments"));
+    }
+    if !(0..=15).contains(&manifest.stores.redis_database) {
+        return Err(source.error_at("stores.redis_database", "expected 0 to 15"));
+    }
+    environment(manifest, source)?;
+    operations(manifest, source)?;
+    degraded(manifest, source)?;
+    policy(manifest, source)
+}
+
+fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    let known = environment_placeholders();
+    for (name, template) in &manifest.subject.env {
+        let unknown = template
+            .placeholders()
+            .find(|used| !known.iter().any(|known| known == used));
+        if let Some(unknown) = unknown {
+            let key = format!("subject.env.{name}");
+            return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
+        }
+    }
+    for (index, part) in manifest.subject.command.iter().enumerate() {
+        let unknown = part.placeholders().find(|used| !used.starts_with("env."));
+        if let Some(unknown) = unknown {
+            let problem = format!(
+                "argument {index} uses {{{unknown}}}; expected only {{env.NAME|default}}, a variable of our own environment"
+            );
+            return Err(source.error_at("subject.command", problem));
+        }
+    }
+    Ok(())
+}
+
+fn unknown_placeholder(unknown: &str, known: &[String]) -> String {
+    let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
+    format!(
+        "unknown placeholder {{{unknown}}}; expected one of {}",
+        known.join(", ")
+    )
+}
+
+fn operations(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    for (name, operation) in &manifest.operations {
+        let key = format!("operations.{}", name.key());
+        let known: Vec<String> = name
+            .placeholders()
+            .iter()
+            .map(|p| (*p).to_owned())
+            .collect();
+        let used = operation.placeholders();
+        if let Some(unknown) = used.iter().find(|used| !known.contains(used)) {
+            return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
+        }
+        if let Some(unused) = known.iter().find(|known| !used.contains(known)) {
+            let problem = format!("its request must use {{{unused}}} somewhere");
+            return Err(source.error_at(&key, problem));
+        }
+        if operation.body.is_some() && operation.json.is_some() {
+            return Err(source.error_at(&key, "has both `body` and `json`; expected one of them"));
+        }
+    }
+    match manifest
+        .absent
+        .keys()
+        .find(|name| manifest.operations.contains_key(name))
+    {
+        Some(both) => {
+            let key = format!("absent.{}", both.key());
+            Err(source.error_at(&key, "is also in `operations`; expected one of the two"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn degraded(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    let Some(degraded) = &manifest.degraded else {
+        return Ok(());
+    };
+    let mapped = |name: &&OperationName| !manifest.operations.contains_key(name);
+    for (key, names) in [
+        (
+            "degraded.works_without_redis",
+            &degraded.works_without_redis,
+        ),
+        (
+            "degraded.refused_without_redis",
+            &degraded.refused_without_redis,
+        ),
+    ] {
+        if let Some(unmapped) = names.iter().find(mapped) {
+            let problem = format!(
+                "`{}` is not in `operations`; expected a mapped one",
+                unmapped.key()
+            );
+            return Err(source.error_at(key, problem));
+        }
+    }
+    Ok(())
+}
+
+fn policy(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    let known: Vec<&str> = manifest
+        .deadlines
+        .named()
+        .iter()
+        .map(|(name, ..)| *name)
+        .collect();
+    match manifest
+        .policy
+        .accept_looser
+        .keys()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        Some(unknown) => Err(source.error_at(
+            &format!("policy.accept_looser.{unknown}"),
+            format!("names no deadline; expected one of {}", known.join(", ")),
+        )),
+        None => Ok(()),
+    }
+}

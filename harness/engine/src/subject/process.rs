@@ -1,0 +1,276 @@
+//! The subject as a process: started from its manifest, watched, signalled, ended.
+
+use super::log::Log;
+use super::manifest::{Manifest, Template};
+use crate::poll::{Look, TimedOut, poll_until};
+use crate::process_tree;
+use crate::reaper::RUN_MARKER;
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(2);
+
+/// Why the subject could not be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// There is no such program: the manifest or the build is wrong, not the subject.
+    #[error("cannot start the subject: `{}` in {}; build it, or correct `subject.command` in the manifest", .program.display(), .dir.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Where it was to run.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A log file could not be made.
+    #[error("cannot write the subject's log {}", .path.display())]
+    Log {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("the subject ended before it was ready: {exit}; its log ends with:\n{log_tail}")]
+    Ended {
+        /// How.
+        exit: ExitSeen,
+        /// The end of its log.
+        log_tail: String,
+    },
+    /// It did not become ready.
+    #[error("{timeout}; its log ends with:\n{log_tail}")]
+    NotReady {
+        /// How long was waited, and what was last seen.
+        timeout: TimedOut,
+        /// The end of its log.
+        log_tail: String,
+    },
+    /// A signal could not be sent.
+    #[error("cannot signal the subject")]
+    Signal(#[source] io::Error),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitSeen {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+impl From<ExitStatus> for ExitSeen {
+    fn from(status: ExitStatus) -> Self {
+        Self {
+            code: status.code(),
+            signal: status.signal(),
+        }
+    }
+}
+
+impl std::fmt::Display for ExitSeen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exit code {code}"),
+            (None, Some(signal)) => write!(f, "ended by signal {signal}"),
+            (None, None) => f.write_str("ended"),
+        }
+    }
+}
+
+/// What one instance of the subject is started with.
+#[derive(Debug, Clone)]
+pub struct LaunchPlan {
+    /// The run that it belongs to.
+    pub run_id: String,
+    /// Where its output goes, unredacted: a file in the run's private directory.
+    pub log_path: PathBuf,
+    /// The loopback port that it is to serve on.
+    pub http_port: u16,
+    /// Its environment, placeholders filled.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A running, or ended, instance. Dropping it kills its process tree.
+#[derive(Debug)]
+pub struct Subject {
+    child: Child,
+    exit: Option<ExitSeen>,
+    started: Instant,
+    http_port: u16,
+    log: Log,
+}
+
+impl Subject {
+    /// Starts it. Returns at once; see [`Subject::wait_ready`].
+    pub fn start(manifest: &Manifest, plan: &LaunchPlan) -> Result<Self, SubjectError> {
+        let log_error = |source| SubjectError::Log {
+            path: plan.log_path.clone(),
+            source,
+        };
+        let output = File::create(&plan.log_path).map_err(log_error)?;
+        let errors = output.try_clone().map_err(log_error)?;
+        let (program, dir) = program_and_dir(manifest);
+        let mut command = Command::new(&program);
+        command.args(
+            manifest.subject.command[1..]
+                .iter()
+                .map(fill_from_environment),
+        );
+        command
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        command.env_clear().process_group(0);
+        for inherited in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
+        }
+        command.envs(&plan.env).env(RUN_MARKER, &plan.run_id);
+        let started = Instant::now();
+        let child = command.spawn().map_err(|source| SubjectError::Spawn {
+            program,
+            dir,
+            source,
+        })?;
+        let log = Log::new(plan.log_path.clone());
+        Ok(Self {
+            child,
+            exit: None,
+            started,
+            http_port: plan.http_port,
+            log,
+        })
+    }
+
+    /// Where it serves HTTP.
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("process ids fit in 31 bits")
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// How it ended, if it has.
+    pub fn exit(&mut self) -> Option<ExitSeen> {
+        if self.exit.is_none() {
+            self.exit = self.child.try_wait().ok().flatten().map(ExitSeen::from);
+        }
+        self.exit
+    }
+
+    /// Waits until its ready path answers 200.
+    pub async fn wait_ready(
+        &mut self,
+        ready_path: &str,
+        deadline: Duration,
+    ) -> Result<Duration, SubjectError> {
+        let url = format!("http://{}{ready_path}", self.http_address());
+        let client = super::client::plain_client();
+        let mut ended = None;
+        let ready = poll_until("the subject to become ready", deadline, POLL, || {
+            ended = self.exit();
+            let request = client.get(&url).send();
+            let has_ended = ended.is_some();
+            async move {
+                match (has_ended, request.await) {
+                    (true, _) => Look::Ready(()),
+                    (false, Ok(answer)) if answer.status() == 200 => Look::Ready(()),
+                    (false, Ok(answer)) => Look::NotYet(format!("status {}", answer.status())),
+                    (false, Err(error)) => Look::NotYet(crate::error_chain(&error)),
+                }
+            }
+        })
+        .await;
+        match (ready, ended) {
+            (_, Some(exit)) => Err(SubjectError::Ended {
+                exit,
+                log_tail: self.log.tail(),
+            }),
+            (Ok(()), None) => Ok(self.started.elapsed()),
+            (Err(timeout), None) => Err(SubjectError::NotReady {
+                timeout,
+                log_tail: self.log.tail(),
+            }),
+        }
+    }
+
+    /// Sends a signal to the process itself, as an orchestrator would.
+    pub fn signal(&self, which: Signal) -> Result<(), SubjectError> {
+        process_tree::signal(self.pid(), which).map_err(SubjectError::Signal)
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait_exit(&mut self, deadline: Duration) -> Result<ExitSeen, TimedOut> {
+        poll_until("the subject to end", deadline, POLL, || {
+            let seen = self
+                .exit()
+                .map_or(Look::NotYet("it still runs".to_owned()), Look::Ready);
+            async { seen }
+        })
+        .await
+    }
+
+    /// Kills its whole process tree and reaps it.
+    pub fn kill(&mut self) {
+        if self.exit().is_none() {
+            // An error here means that it is gone, or that nothing can be done about it.
+            let _ = process_tree::signal_tree(self.pid(), Signal::SIGKILL);
+            self.exit = self.child.wait().ok().map(ExitSeen::from);
+        }
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The program, and the directory that it runs in. A program with a slash is found from there.
+pub fn program_and_dir(manifest: &Manifest) -> (PathBuf, PathBuf) {
+    let dir = manifest.resolve(&manifest.subject.working_dir);
+    let dir = dir.canonicalize().unwrap_or(dir);
+    let program = PathBuf::from(fill_from_environment(&manifest.subject.command[0]));
+    let is_path = program.components().count() > 1;
+    (if is_path { dir.join(program) } else { program }, dir)
+}
+
+/// Whether the program is there: as a file, or somewhere on the PATH.
+pub fn program_exists(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return program.is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Fills `{env.NAME|default}` from our own environment.
+fn fill_from_environment(template: &Template) -> String {
+    template.fill(|placeholder| {
+        let variable = placeholder.strip_prefix("env.")?;
+        let (name, default) = variable.split_once('|').unwrap_or((variable, ""));
+        Some(std::env::var(name).unwrap_or_else(|_| default.to_owned()))
+    })
+}
