@@ -1,5 +1,6 @@
 //! Why a store could not be driven. Always the environment's fault, never the subject's.
 
+use super::docker::DockerError;
 use super::process::ProcessError;
 use super::spec::StoreKind;
 use crate::poll::TimedOut;
@@ -14,6 +15,14 @@ pub enum StoreError {
         kind: StoreKind,
         /// Why.
         source: ProcessError,
+    },
+    /// A container could not be driven.
+    #[error("the {kind} container could not be driven")]
+    Docker {
+        /// Which store.
+        kind: StoreKind,
+        /// Why.
+        source: DockerError,
     },
     /// It did not become ready; its last log lines are in the text, since they hold the reason.
     #[error("{kind} did not become ready: {timeout}; its log ends with:\n{log_tail}")]

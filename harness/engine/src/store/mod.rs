@@ -1,5 +1,6 @@
 //! The stores: real Redis and Postgres servers, from either provider, with the same faults.
 
+pub mod docker;
 mod error;
 pub mod postgres;
 pub mod process;
@@ -25,7 +26,6 @@ use tokio_postgres::Client;
 
 /// How long a store may take until it serves. Generous: a container on a busy machine.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
-const READY_POLL: Duration = Duration::from_millis(3);
 /// How many lines of a server's log go into an error.
 const LOG_TAIL_LINES: usize = 8;
 
@@ -34,6 +34,7 @@ const LOG_TAIL_LINES: usize = 8;
 pub struct Store {
     spec: ServerSpec,
     server: Mutex<Option<Server>>,
+    ready_poll: Duration,
 }
 
 impl Store {
@@ -45,9 +46,11 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let server = provider.launch(&spec, scope).await?;
         let template_password = server.template_password();
+        let ready_poll = server.ready_poll();
         let store = Self {
             spec,
             server: Mutex::new(Some(server)),
+            ready_poll,
         };
         let ready = store.wait_ready_with(template_password).await;
         if let Err(error) = ready {
@@ -162,7 +165,7 @@ impl Store {
 
     async fn wait_ready_with(&self, template_password: Option<&str>) -> Result<(), StoreError> {
         let what = format!("{} to serve", self.spec.kind);
-        let ready = poll_until(&what, READY_DEADLINE, READY_POLL, || async {
+        let ready = poll_until(&what, READY_DEADLINE, self.ready_poll, || async {
             // A server that has ended will not become ready; its log says why, so stop waiting.
             if matches!(self.state().await, Ok(ServerState::Gone)) {
                 return Look::Ready(Err("it ended".to_owned()));

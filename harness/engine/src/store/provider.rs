@@ -1,5 +1,6 @@
 //! Where servers come from. Both providers offer the same operations with the same meaning.
 
+use super::docker::{DockerError, DockerServer, Images};
 use super::error::StoreError;
 use super::process::{ProcessError, ProcessServer};
 use super::spec::{ServerSpec, ServerState, StoreKind};
@@ -7,12 +8,15 @@ use super::template::TEMPLATE_PASSWORD;
 use super::tools::Tools;
 use crate::scope::RunScope;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A source of servers.
 #[derive(Debug, Clone)]
 pub enum Provider {
     /// Child processes of the harness.
     Process(Tools),
+    /// Containers of the local Docker engine.
+    Docker(Images),
 }
 
 impl Provider {
@@ -20,6 +24,7 @@ impl Provider {
     pub fn name(&self) -> &'static str {
         match self {
             Provider::Process(_) => "process",
+            Provider::Docker(_) => "docker",
         }
     }
 
@@ -36,6 +41,10 @@ impl Provider {
                 let launched = ProcessServer::launch(spec, tools, scope);
                 launched.map(Server::Process).map_err(in_process(spec.kind))
             }
+            Provider::Docker(images) => {
+                let launched = DockerServer::launch(spec, images.of(spec.kind)).await;
+                launched.map(Server::Docker).map_err(in_docker(spec.kind))
+            }
         }
     }
 }
@@ -44,16 +53,22 @@ impl Provider {
 #[derive(Debug)]
 pub(super) enum Server {
     Process(ProcessServer),
+    Docker(DockerServer),
 }
 
 fn in_process(kind: StoreKind) -> impl FnOnce(ProcessError) -> StoreError {
     move |source| StoreError::Process { kind, source }
 }
 
+fn in_docker(kind: StoreKind) -> impl FnOnce(DockerError) -> StoreError {
+    move |source| StoreError::Docker { kind, source }
+}
+
 impl Server {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Server::Process(server) => server.address(),
+            Server::Docker(server) => server.address(),
         }
     }
 
@@ -61,48 +76,65 @@ impl Server {
     pub(super) fn template_password(&self) -> Option<&'static str> {
         match self {
             Server::Process(_) => Some(TEMPLATE_PASSWORD),
+            Server::Docker(_) => None,
+        }
+    }
+
+    /// How often it is worth looking whether it serves: a look at a container is a request to an
+    /// engine that is busy starting others.
+    pub(super) fn ready_poll(&self) -> Duration {
+        match self {
+            Server::Process(_) => Duration::from_millis(3),
+            Server::Docker(_) => Duration::from_millis(20),
         }
     }
 
     pub(super) async fn start(&mut self) -> Result<(), StoreError> {
         match self {
             Server::Process(server) => server.start().map_err(in_process(server.kind())),
+            Server::Docker(server) => server.start().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn stop(&mut self) -> Result<(), StoreError> {
         match self {
             Server::Process(server) => server.stop().await.map_err(in_process(server.kind())),
+            Server::Docker(server) => server.stop().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn kill(&mut self) -> Result<(), StoreError> {
         match self {
             Server::Process(server) => server.kill().await.map_err(in_process(server.kind())),
+            Server::Docker(server) => server.kill().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn freeze(&mut self) -> Result<(), StoreError> {
         match self {
             Server::Process(server) => server.freeze().await.map_err(in_process(server.kind())),
+            Server::Docker(server) => server.freeze().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn thaw(&mut self) -> Result<(), StoreError> {
         match self {
             Server::Process(server) => server.thaw().await.map_err(in_process(server.kind())),
+            Server::Docker(server) => server.thaw().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn state(&self) -> Result<ServerState, StoreError> {
         match self {
             Server::Process(server) => Ok(server.state()),
+            Server::Docker(server) => server.state().await.map_err(in_docker(server.kind())),
         }
     }
 
     pub(super) async fn logs(&self) -> Result<String, StoreError> {
         match self {
             Server::Process(server) => server.logs().map_err(in_process(server.kind())),
+            Server::Docker(server) => server.logs().await.map_err(in_docker(server.kind())),
         }
     }
 
@@ -111,6 +143,10 @@ impl Server {
             Server::Process(server) => {
                 let kind = server.kind();
                 server.remove().await.map_err(in_process(kind))
+            }
+            Server::Docker(server) => {
+                let kind = server.kind();
+                server.remove().await.map_err(in_docker(kind))
             }
         }
     }

@@ -1,0 +1,180 @@
+//! A store as a container, through testcontainers and its modules.
+//!
+//! Readiness by log text, which the modules bring, is left out: the harness asks with a real client.
+
+mod engine;
+mod error;
+mod image;
+mod memory;
+mod request;
+mod sweep;
+
+pub use engine::{Why, engine_answers};
+pub use error::DockerError;
+pub use image::{
+    ImageOverrides, ImageRef, Images, OFFICIAL_POSTGRES, OFFICIAL_REDIS, OURS_POSTGRES, OURS_REDIS,
+    choose_images,
+};
+pub use sweep::{OwnedContainer, list_owned, remove_by_label};
+
+use super::spec::{ServerSpec, ServerState, StoreKind};
+use crate::poll::{Look, poll_until};
+use engine::Engine;
+use request::Container;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The label that names the run.
+pub const RUN_LABEL: &str = "touchstone.run";
+/// The label that names the owning process as `pid:start_ticks`.
+pub const OWNER_LABEL: &str = "touchstone.owner";
+
+/// How long a server may take to end after the signal that asks it to, before the engine kills it.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the engine may take to show what it has acknowledged.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+/// Each look is a request to the engine, which has other work.
+const SETTLE_POLL: Duration = Duration::from_millis(10);
+
+/// One server in a container of its own. Dropping it removes the container, inside a Tokio runtime.
+#[derive(Debug)]
+pub struct DockerServer {
+    kind: StoreKind,
+    name: String,
+    run_id: String,
+    engine: Engine,
+    container: Container,
+    address: Option<SocketAddr>,
+}
+
+impl DockerServer {
+    /// Creates and starts it, and waits until its port is published. Readiness is the caller's to
+    /// wait for. What fails to start is removed.
+    pub async fn launch(spec: &ServerSpec, image: &ImageRef) -> Result<Self, DockerError> {
+        let engine = Engine::for_spec(spec).await?;
+        let container = request::start(spec, image, &engine).await?;
+        let mut server = Self {
+            kind: spec.kind,
+            name: spec.name.clone(),
+            run_id: spec.run_id.clone(),
+            engine,
+            container,
+            address: None,
+        };
+        match server.find_address().await {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.remove().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Which store it is.
+    pub fn kind(&self) -> StoreKind {
+        self.kind
+    }
+
+    /// Where it is published on loopback; `None` while it does not run. The engine gives another port
+    /// on every start.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Starts it again on the same data, and asks where it is published now.
+    pub async fn start(&mut self) -> Result<(), DockerError> {
+        self.engine.start(&self.name, self.container.id()).await?;
+        self.find_address().await
+    }
+
+    /// The polite end: SIGTERM for Redis, SIGINT (a fast shutdown) for Postgres, whose SIGTERM would
+    /// wait for its clients; the image says which. A frozen server is thawed first, or it could not
+    /// hear, and the engine would wait out its whole deadline.
+    pub async fn stop(&mut self) -> Result<(), DockerError> {
+        self.thaw().await?;
+        self.address = None;
+        self.engine
+            .stop(&self.name, self.container.id(), STOP_DEADLINE)
+            .await
+    }
+
+    /// SIGKILL for every process of it; returns when it is gone. Frozen or not makes no difference.
+    pub async fn kill(&mut self) -> Result<(), DockerError> {
+        self.address = None;
+        self.engine.kill(&self.name, self.container.id()).await?;
+        self.wait_state(ServerState::Gone).await
+    }
+
+    /// Stops every process of it in its tracks. The kernel goes on accepting connections.
+    pub async fn freeze(&mut self) -> Result<(), DockerError> {
+        if self.state().await? == ServerState::Running {
+            self.engine.pause(&self.name, self.container.id()).await?;
+        }
+        self.wait_state(ServerState::Frozen).await
+    }
+
+    /// Lets a frozen server go on; does nothing to one that is not.
+    pub async fn thaw(&mut self) -> Result<(), DockerError> {
+        if self.state().await? != ServerState::Frozen {
+            return Ok(());
+        }
+        self.engine.unpause(&self.name, self.container.id()).await?;
+        self.wait_state(ServerState::Running).await
+    }
+
+    /// Its state, read back from the engine.
+    pub async fn state(&self) -> Result<ServerState, DockerError> {
+        self.engine.state(&self.name, self.container.id()).await
+    }
+
+    /// Everything that it has logged, over all its starts.
+    pub async fn logs(&self) -> Result<String, DockerError> {
+        self.engine.logs(&self.name, self.container.id()).await
+    }
+
+    /// Removes the container with its volumes, in whatever state it is; fine when it is gone already.
+    pub async fn remove(self) -> Result<(), DockerError> {
+        let Self {
+            name,
+            run_id,
+            engine,
+            container,
+            kind,
+            ..
+        } = self;
+        let removed = container.remove().await;
+        if kind == StoreKind::Postgres {
+            memory::give_back(&run_id, &name, &engine).await;
+        }
+        removed.map_err(|error| engine.failed("remove", &name, &error))
+    }
+
+    async fn find_address(&mut self) -> Result<(), DockerError> {
+        let port = request::port_of(self.kind);
+        let what = format!("the engine to publish port {port} of {}", self.name);
+        let published = poll_until(&what, SETTLE_DEADLINE, SETTLE_POLL, || async {
+            match self.engine.published(self.container.id(), port).await {
+                Ok(Some(port)) => Look::Ready(port),
+                Ok(None) => Look::NotYet("no published port".to_owned()),
+                Err(error) => Look::NotYet(error.to_string()),
+            }
+        });
+        let port = published.await?;
+        self.address = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Ok(())
+    }
+
+    /// The engine answers when it has sent a signal; what it shows may follow a little later.
+    async fn wait_state(&self, wanted: ServerState) -> Result<(), DockerError> {
+        let what = format!("{} to be {wanted}", self.name);
+        poll_until(&what, SETTLE_DEADLINE, SETTLE_POLL, || async {
+            match self.state().await {
+                Ok(seen) if seen == wanted => Look::Ready(()),
+                Ok(seen) => Look::NotYet(seen.to_string()),
+                Err(error) => Look::NotYet(crate::error_chain(&error)),
+            }
+        })
+        .await
+        .map_err(DockerError::from)
+    }
+}
