@@ -20,7 +20,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::Holds);
     }
     let manifest = plan::manifest(&args.subject)?;
-    let (provider, provider_reason) = provider::choose(args)?;
+    let (provider, provider_reason) = provider::choose(args, &manifest)?;
     let cancelled = signals::listen()?;
     let run_id = plan::run_id();
     let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);

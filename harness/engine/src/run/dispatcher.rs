@@ -43,7 +43,12 @@ pub fn run(
     let scope = Arc::new(RunScope::create(&plan.run_id, with_docker)?);
     let (sender, receiver) = channel();
     let mut dispatcher = Dispatcher::new(Arc::new(plan), scope, sinks, cancelled, receiver);
-    dispatcher.run(sender)
+    let outcome = dispatcher.run(sender);
+    let closed = runtime()?.block_on(dispatcher.plan.provider.close(dispatcher.scope.run_id()));
+    if let Err(error) = closed {
+        tracing::warn!("something of the run may be left, `touchstone sweep` finds it: {error}");
+    }
+    outcome
 }
 
 struct Dispatcher {
