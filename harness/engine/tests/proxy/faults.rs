@@ -467,6 +467,46 @@ fn a_delayed_end_comes_after_delayed_bytes() {
 }
 
 #[test]
+fn an_end_without_bytes_is_delayed_too() {
+    run(async {
+        let delay = Duration::from_millis(50);
+        let (listener, address) = listen();
+        let rig = Rig::toward(address).await;
+        let fault = Latency {
+            delay,
+            jitter: Duration::ZERO,
+            direction: Direction::Down,
+        };
+        let _guard = rig.inject(fault).await.unwrap();
+        let mut subject = rig.connect();
+        let store = accept(&listener);
+        let closed_at = Instant::now();
+        drop(store);
+        assert_eq!(read_outcome(&mut subject), Ok(0));
+        assert!(closed_at.elapsed() >= delay);
+    });
+}
+
+#[test]
+fn cut_by_close_is_orderly_also_with_bytes_that_nobody_has_read() {
+    run(async {
+        let (listener, address) = listen();
+        let rig = Rig::toward(address).await;
+        let mut subject = rig.connect();
+        let _store = accept(&listener);
+        fill(&mut subject);
+        let guard = rig
+            .inject(Cut {
+                mode: CutMode::Close,
+            })
+            .await
+            .unwrap();
+        assert_eq!(read_outcome(&mut subject), Ok(0));
+        assert_eq!(guard.bite().as_deref(), Some("1 connections were closed"));
+    });
+}
+
+#[test]
 fn healing_a_latency_lets_go_of_what_it_held() {
     run(async {
         let rig = Rig::toward(echo_store()).await;
