@@ -209,6 +209,27 @@ fn a_frozen_store_can_be_stopped_killed_and_removed_without_waiting_for_it() {
 }
 
 #[test]
+fn a_store_that_has_only_just_been_started_hears_the_stop() {
+    with_engine(|run| async {
+        for kind in StoreKind::ALL {
+            let store = run.store(kind).await;
+            store.stop().await.expect("stopped");
+            let start = Instant::now();
+            store.start().await.expect("started");
+            store.stop().await.expect("stopped");
+            assert_eq!(store.state().await.expect("state"), ServerState::Gone);
+            assert!(
+                start.elapsed() < Duration::from_secs(8),
+                "{:?}",
+                start.elapsed()
+            );
+            store.remove().await.expect("removed");
+        }
+        run
+    });
+}
+
+#[test]
 fn nothing_of_a_run_is_left_after_its_end() {
     with_engine(|run| async {
         let run_id = run.scope.run_id().to_owned();
