@@ -2,10 +2,18 @@
 //! together. What happened is told in the terms of `touchstone_core`, which also judges it.
 
 pub mod clock;
+pub mod environment;
+pub mod fault;
+pub mod instance;
+pub mod machine;
 pub mod poll;
 pub mod port;
+pub mod prober;
 pub mod process_tree;
+pub mod proxy;
 pub mod reaper;
+pub mod run;
+pub mod scenario;
 pub mod scope;
 pub mod store;
 pub mod subject;

@@ -1,6 +1,6 @@
 //! Where servers come from. Both providers offer the same operations with the same meaning.
 
-use super::docker::{DockerError, DockerServer, Images};
+use super::docker::{self, DockerError, DockerServer, Images};
 use super::error::StoreError;
 use super::process::{ProcessError, ProcessServer};
 use super::spec::{ServerSpec, ServerState, StoreKind};
@@ -25,6 +25,14 @@ impl Provider {
         match self {
             Provider::Process(_) => "process",
             Provider::Docker(_) => "docker",
+        }
+    }
+
+    /// Removes what the servers of a run shared. Call it once, when the last server is gone.
+    pub async fn close(&self, run_id: &str) -> Result<(), docker::Why> {
+        match self {
+            Provider::Process(_) => Ok(()),
+            Provider::Docker(_) => docker::remove_by_label(run_id).await.map(drop),
         }
     }
 

@@ -181,7 +181,9 @@ impl HttpClient {
         let url = format!("http://{}{path}", self.address);
         let mut builder = self.client.request(template.request.method.clone(), url);
         for (key, value) in &template.query {
-            builder = builder.query(&[(key, fill(value))]);
+            for value in value.values() {
+                builder = builder.query(&[(key, fill(value))]);
+            }
         }
         for (header, value) in &template.headers {
             builder = builder.header(header, fill(value));

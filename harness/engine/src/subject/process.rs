@@ -1,21 +1,17 @@
 //! The subject as a process: started from its manifest, watched, signalled, ended.
 
-use super::log::Log;
 use super::manifest::{Manifest, Template};
-use crate::poll::{Look, TimedOut, poll_until};
+use crate::poll::TimedOut;
 use crate::process_tree;
 use crate::reaper::RUN_MARKER;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-const POLL: Duration = Duration::from_millis(2);
+use std::time::Instant;
 
 /// Why the subject could not be driven.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +53,18 @@ pub enum SubjectError {
     /// A signal could not be sent.
     #[error("cannot signal the subject")]
     Signal(#[source] io::Error),
+}
+
+impl SubjectError {
+    /// Whether the subject itself is to blame, and not its environment or manifest.
+    pub fn is_of_subject(&self) -> bool {
+        match self {
+            SubjectError::Ended { .. } | SubjectError::NotReady { .. } => true,
+            SubjectError::Spawn { .. } | SubjectError::Log { .. } | SubjectError::Signal(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// How a process ended.
@@ -106,12 +114,10 @@ pub struct Subject {
     child: Child,
     exit: Option<ExitSeen>,
     started: Instant,
-    http_port: u16,
-    log: Log,
 }
 
 impl Subject {
-    /// Starts it. Returns at once; see [`Subject::wait_ready`].
+    /// Starts it. Returns at once, long before it is ready.
     pub fn start(manifest: &Manifest, plan: &LaunchPlan) -> Result<Self, SubjectError> {
         let log_error = |source| SubjectError::Log {
             path: plan.log_path.clone(),
@@ -142,19 +148,11 @@ impl Subject {
             dir,
             source,
         })?;
-        let log = Log::new(plan.log_path.clone());
         Ok(Self {
             child,
             exit: None,
             started,
-            http_port: plan.http_port,
-            log,
         })
-    }
-
-    /// Where it serves HTTP.
-    pub fn http_address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
     }
 
     /// Its process id.
@@ -167,11 +165,6 @@ impl Subject {
         self.started
     }
 
-    /// What it has logged.
-    pub fn log(&self) -> &Log {
-        &self.log
-    }
-
     /// How it ended, if it has.
     pub fn exit(&mut self) -> Option<ExitSeen> {
         if self.exit.is_none() {
@@ -180,56 +173,9 @@ impl Subject {
         self.exit
     }
 
-    /// Waits until its ready path answers 200.
-    pub async fn wait_ready(
-        &mut self,
-        ready_path: &str,
-        deadline: Duration,
-    ) -> Result<Duration, SubjectError> {
-        let url = format!("http://{}{ready_path}", self.http_address());
-        let client = super::client::plain_client();
-        let mut ended = None;
-        let ready = poll_until("the subject to become ready", deadline, POLL, || {
-            ended = self.exit();
-            let request = client.get(&url).send();
-            let has_ended = ended.is_some();
-            async move {
-                match (has_ended, request.await) {
-                    (true, _) => Look::Ready(()),
-                    (false, Ok(answer)) if answer.status() == 200 => Look::Ready(()),
-                    (false, Ok(answer)) => Look::NotYet(format!("status {}", answer.status())),
-                    (false, Err(error)) => Look::NotYet(crate::error_chain(&error)),
-                }
-            }
-        })
-        .await;
-        match (ready, ended) {
-            (_, Some(exit)) => Err(SubjectError::Ended {
-                exit,
-                log_tail: self.log.tail(),
-            }),
-            (Ok(()), None) => Ok(self.started.elapsed()),
-            (Err(timeout), None) => Err(SubjectError::NotReady {
-                timeout,
-                log_tail: self.log.tail(),
-            }),
-        }
-    }
-
     /// Sends a signal to the process itself, as an orchestrator would.
     pub fn signal(&self, which: Signal) -> Result<(), SubjectError> {
         process_tree::signal(self.pid(), which).map_err(SubjectError::Signal)
-    }
-
-    /// Waits until it has ended.
-    pub async fn wait_exit(&mut self, deadline: Duration) -> Result<ExitSeen, TimedOut> {
-        poll_until("the subject to end", deadline, POLL, || {
-            let seen = self
-                .exit()
-                .map_or(Look::NotYet("it still runs".to_owned()), Look::Ready);
-            async { seen }
-        })
-        .await
     }
 
     /// Kills its whole process tree and reaps it.

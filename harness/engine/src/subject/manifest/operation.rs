@@ -12,7 +12,7 @@ pub struct OperationTemplate {
     pub request: RequestLine,
     /// Query parameters; a value may be a list for a parameter that repeats.
     #[serde(default)]
-    pub query: BTreeMap<String, Template>,
+    pub query: BTreeMap<String, OneOrMore>,
     /// Headers.
     #[serde(default)]
     pub headers: BTreeMap<String, Template>,
@@ -30,6 +30,26 @@ pub struct OperationTemplate {
     /// Where the result is in the answer of a success.
     #[serde(default)]
     pub result: ResultAt,
+}
+
+/// The value of a query parameter, or the values of one that repeats.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    /// One value.
+    One(Template),
+    /// Several.
+    More(Vec<Template>),
+}
+
+impl OneOrMore {
+    /// Each value.
+    pub fn values(&self) -> &[Template] {
+        match self {
+            OneOrMore::One(value) => std::slice::from_ref(value),
+            OneOrMore::More(values) => values,
+        }
+    }
 }
 
 fn default_ok() -> u16 {
@@ -130,7 +150,7 @@ impl OperationTemplate {
     pub fn placeholders(&self) -> Vec<String> {
         let in_json = self.json.as_ref().map(json_templates).unwrap_or_default();
         std::iter::once(&self.request.path)
-            .chain(self.query.values())
+            .chain(self.query.values().flat_map(OneOrMore::values))
             .chain(self.headers.values())
             .chain(&self.body)
             .chain(&in_json)

@@ -1,0 +1,317 @@
+//! The environment of one scenario: its own stores, proxies and instances. Nothing is shared with
+//! another scenario, so that any number of them may run side by side.
+
+use crate::clock::Clock;
+use crate::fault::Ledger;
+use crate::instance::{Instance, Wiring};
+use crate::port::{NoFreePort, free_port};
+use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::scope::{RunScope, ScopeError};
+use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
+use crate::subject::SubjectError;
+use crate::subject::manifest::Manifest;
+use crate::subject::process::LaunchPlan;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use touchstone_core::Seed;
+use touchstone_core::redact::Redactor;
+
+/// Why an environment, or a part of it, could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The private directory.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// A port for the subject.
+    #[error(transparent)]
+    Port(#[from] NoFreePort),
+    /// The SQL of the manifest's schema cannot be read.
+    #[error("cannot read the schema {}; correct `stores.postgres_schema` in the manifest", .path.display())]
+    Schema {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The subject: the only one that may be the subject's own fault.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+}
+
+/// What an environment is made from.
+#[derive(Debug, Clone)]
+pub struct EnvironmentPlan {
+    /// A name that is unique in the run, for instance `HLTH-2-1`.
+    pub name: String,
+    /// The run.
+    pub scope: Arc<RunScope>,
+    /// Where the stores come from.
+    pub provider: Arc<Provider>,
+    /// The subject's manifest.
+    pub manifest: Arc<Manifest>,
+    /// Environment that the command line adds to the subject's.
+    pub extra_env: BTreeMap<String, String>,
+    /// What random choices of faults follow from.
+    pub seed: Seed,
+    /// The scenario's clock.
+    pub clock: Clock,
+}
+
+/// What one instance is started with instead of what the manifest says.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Environment, by variable.
+    pub env: BTreeMap<String, String>,
+    /// Values of placeholders, for instance `redis.password`.
+    pub placeholders: BTreeMap<String, String>,
+}
+
+/// Stores, proxies and instances of one scenario.
+#[derive(Debug)]
+pub struct Environment {
+    plan: EnvironmentPlan,
+    redis: Arc<Store>,
+    postgres: Arc<Store>,
+    proxies: ProxyThread,
+    wirings: Mutex<Vec<Arc<Wiring>>>,
+    instances: Mutex<Vec<Arc<Instance>>>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+impl Environment {
+    /// Starts both stores, side by side, and the proxy thread. No instance yet.
+    pub(crate) async fn start(
+        plan: EnvironmentPlan,
+        ledger: Arc<Ledger>,
+    ) -> Result<Self, EnvironmentError> {
+        let (redis, postgres) = tokio::join!(
+            launch(&plan, StoreKind::Redis),
+            launch(&plan, StoreKind::Postgres)
+        );
+        let (redis, postgres) = match (redis, postgres) {
+            (Ok(redis), Ok(postgres)) => (Arc::new(redis), Arc::new(postgres)),
+            (redis, postgres) => return Err(remove_and_report(redis, postgres).await),
+        };
+        let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
+        let (wirings, instances) = Default::default();
+        let environment = Self {
+            plan,
+            redis,
+            postgres,
+            proxies,
+            wirings,
+            instances,
+            ledger,
+        };
+        if let Err(error) = environment.apply_schema().await {
+            environment.tear_down().await?;
+            return Err(error);
+        }
+        Ok(environment)
+    }
+
+    /// A store.
+    pub fn store(&self, kind: StoreKind) -> &Arc<Store> {
+        match kind {
+            StoreKind::Redis => &self.redis,
+            StoreKind::Postgres => &self.postgres,
+        }
+    }
+
+    /// The subject's manifest.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.plan.manifest
+    }
+
+    /// The instances so far, in the order of their start.
+    pub fn instances(&self) -> Vec<Arc<Instance>> {
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The stall monitor of the proxy thread.
+    pub fn stalls(&self) -> StallLog {
+        self.proxies.stalls()
+    }
+
+    /// The places of instances so far, whether or not something was started there.
+    pub fn wirings(&self) -> Vec<Arc<Wiring>> {
+        self.wirings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Starts an instance and waits until it is ready. `env` is set over the manifest's environment.
+    pub async fn start_instance(
+        &self,
+        env: &BTreeMap<String, String>,
+    ) -> Result<Arc<Instance>, EnvironmentError> {
+        let wiring = self.wire().await?;
+        let instance = self.launch(
+            wiring,
+            &Overrides {
+                env: env.clone(),
+                ..Overrides::default()
+            },
+        )?;
+        instance.wait_ready().await?;
+        Ok(instance)
+    }
+
+    /// Makes a place for an instance: its own proxies, leading to the stores.
+    pub async fn wire(&self) -> Result<Arc<Wiring>, EnvironmentError> {
+        let index = self.wirings().len();
+        let redis = self.open_proxy(StoreKind::Redis, index).await?;
+        let postgres = self.open_proxy(StoreKind::Postgres, index).await?;
+        let wiring = Arc::new(Wiring::new(index, redis, postgres));
+        self.wirings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&wiring));
+        Ok(wiring)
+    }
+
+    /// Starts an instance at its place, and does not wait.
+    pub fn launch(
+        &self,
+        wiring: Arc<Wiring>,
+        overrides: &Overrides,
+    ) -> Result<Arc<Instance>, EnvironmentError> {
+        let http_port = free_port()?;
+        let mut values = self.placeholder_values(http_port, &wiring);
+        values.extend(overrides.placeholders.clone());
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
+        for (name, template) in &self.plan.manifest.subject.env {
+            environment.insert(name.clone(), template.fill(|key| values.get(key).cloned()));
+        }
+        environment.extend(self.plan.extra_env.clone());
+        environment.extend(overrides.env.clone());
+        let log_dir = self
+            .plan
+            .scope
+            .make_dir(&format!("{}-subject", self.plan.name))?;
+        let launch = LaunchPlan {
+            run_id: self.plan.scope.run_id().to_owned(),
+            log_path: log_dir.join(format!("subject-{}.log", wiring.index)),
+            http_port,
+            env: environment,
+        };
+        let manifest = Arc::clone(&self.plan.manifest);
+        let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&instance));
+        Ok(instance)
+    }
+
+    /// Every secret that an artefact of this scenario must not show.
+    pub fn redactor(&self) -> Redactor {
+        let mut redactor = Redactor::default();
+        redactor.add(&self.redis.spec().password);
+        redactor.add(&self.postgres.spec().password);
+        redactor
+    }
+
+    /// Ends the instances, then the stores, whatever state they are in. The first error is returned,
+    /// after everything has been tried.
+    pub async fn tear_down(&self) -> Result<(), StoreError> {
+        for instance in self.instances() {
+            instance.kill();
+        }
+        let (redis, postgres) = tokio::join!(self.redis.remove(), self.postgres.remove());
+        redis.and(postgres)
+    }
+
+    async fn apply_schema(&self) -> Result<(), EnvironmentError> {
+        let Some(schema) = &self.plan.manifest.stores.postgres_schema else {
+            return Ok(());
+        };
+        let path = self.plan.manifest.resolve(schema);
+        let sql = std::fs::read_to_string(&path)
+            .map_err(|source| EnvironmentError::Schema { path, source })?;
+        let client = self.postgres.postgres().await?;
+        client.batch_execute(&sql).await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {
+        let name = format!("{kind} of instance {index}");
+        let seed = self.plan.seed.derive(&name);
+        let proxy = self.proxies.open(ProxyConfig { name, seed }).await?;
+        proxy.set_upstream(self.store(kind).address().await).await?;
+        Ok(proxy)
+    }
+
+    fn placeholder_values(&self, http_port: u16, wiring: &Wiring) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::from([
+            ("http.port".to_owned(), http_port.to_string()),
+            ("instance".to_owned(), wiring.index.to_string()),
+        ]);
+        let redis_database = self.plan.manifest.stores.redis_database.to_string();
+        for (store, database) in [
+            (&self.redis, &redis_database),
+            (&self.postgres, &self.postgres.spec().database),
+        ] {
+            let (kind, spec) = (store.kind(), store.spec());
+            let address = wiring.proxy(kind).address();
+            for (field, value) in [
+                ("host", address.ip().to_string()),
+                ("port", address.port().to_string()),
+                ("user", spec.user.clone()),
+                ("password", spec.password.clone()),
+                ("database", database.clone()),
+            ] {
+                values.insert(format!("{kind}.{field}"), value);
+            }
+        }
+        values
+    }
+}
+
+async fn launch(plan: &EnvironmentPlan, kind: StoreKind) -> Result<Store, StoreError> {
+    let spec = ServerSpec {
+        kind,
+        run_id: plan.scope.run_id().to_owned(),
+        name: format!("{}-{kind}", plan.name),
+        // Not from the seed: whoever knows a seed must not know a password.
+        password: format!("pw{:032x}", rand::random::<u128>()),
+        user: match kind {
+            StoreKind::Redis => "default".to_owned(),
+            StoreKind::Postgres => SUPERUSER.to_owned(),
+        },
+        database: "postgres".to_owned(),
+        extra_args: Vec::new(),
+    };
+    Store::launch(spec, &plan.provider, &plan.scope).await
+}
+
+/// One of two stores failed: the other must not stay behind.
+async fn remove_and_report(
+    redis: Result<Store, StoreError>,
+    postgres: Result<Store, StoreError>,
+) -> EnvironmentError {
+    let mut first_error = None;
+    for store in [redis, postgres] {
+        match store {
+            Ok(store) => {
+                // The error of the other store is the one to tell.
+                let _ = store.remove().await;
+            }
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    first_error.expect("at least one of the two failed").into()
+}

@@ -1,0 +1,119 @@
+//! The one guard that a scenario holds, whatever kind of fault is behind it.
+
+use super::ledger::Ledger;
+use super::server::{ServerFault, ServerFaultKind};
+use crate::environment::{Environment, EnvironmentError};
+use crate::instance::Wiring;
+use crate::proxy::NetworkFault;
+use crate::proxy::fault::Fault;
+use crate::store::{StoreError, StoreKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use touchstone_core::fault::FaultRecord;
+
+/// A fault in force. Dropping it heals, in the background; [`FaultGuard::heal`] says when it is done.
+#[must_use = "a fault is healed when its guard is dropped"]
+#[derive(Debug)]
+pub struct FaultGuard {
+    held: Option<Held>,
+    place: usize,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Debug)]
+enum Held {
+    Network(NetworkFault),
+    Server(ServerFault),
+}
+
+impl FaultGuard {
+    /// How it was seen to bite so far.
+    pub fn bite(&self) -> Option<String> {
+        match self.held.as_ref()? {
+            Held::Network(fault) => fault.bite(),
+            Held::Server(fault) => fault.bite(),
+        }
+    }
+
+    /// Ends the fault; returns when that is in force.
+    pub async fn heal(mut self) -> Result<(), EnvironmentError> {
+        let bite = self.bite();
+        self.ledger.complete(self.place, bite);
+        match self.held.take() {
+            Some(Held::Network(mut fault)) => Ok(fault.heal().await?),
+            Some(Held::Server(fault)) => fault.heal().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for FaultGuard {
+    fn drop(&mut self) {
+        let bite = self.bite();
+        let Some(held) = self.held.take() else { return };
+        self.ledger.complete(self.place, bite);
+        let Held::Server(fault) = held else { return };
+        // Starting a server takes longer than a drop may; without a runtime the teardown is next.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                match fault.heal().await {
+                    // The teardown was faster and has removed the server.
+                    Ok(()) | Err(EnvironmentError::Store(StoreError::NotRunning(_))) => {}
+                    Err(error) => {
+                        let error = crate::error_chain(&error);
+                        tracing::warn!("a dropped fault did not heal: {error}");
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl Environment {
+    /// Puts a fault on a whole server.
+    pub async fn fault(
+        &self,
+        store: StoreKind,
+        kind: ServerFaultKind,
+    ) -> Result<FaultGuard, EnvironmentError> {
+        let fault =
+            ServerFault::inject(kind, Arc::clone(self.store(store)), self.wirings()).await?;
+        let record = FaultRecord {
+            name: kind.name().to_owned(),
+            target: store.to_string(),
+            parameters: BTreeMap::new(),
+            injected_at_us: self.ledger.clock().now_us(),
+            healed_at_us: None,
+            bite: fault.bite(),
+        };
+        Ok(self.enter(record, Held::Server(fault)))
+    }
+
+    /// Puts a network fault between the place of one instance and a store.
+    pub async fn network_fault(
+        &self,
+        wiring: &Wiring,
+        store: StoreKind,
+        fault: impl Fault,
+    ) -> Result<FaultGuard, EnvironmentError> {
+        let fault = wiring.proxy(store).inject(fault).await?;
+        let record = FaultRecord {
+            name: fault.name().to_owned(),
+            target: fault.target().to_owned(),
+            parameters: fault.parameters().clone(),
+            injected_at_us: self.ledger.clock().at_us(fault.injected_at()),
+            healed_at_us: None,
+            bite: fault.bite(),
+        };
+        Ok(self.enter(record, Held::Network(fault)))
+    }
+
+    fn enter(&self, record: FaultRecord, held: Held) -> FaultGuard {
+        let place = self.ledger.enter(record);
+        FaultGuard {
+            held: Some(held),
+            place,
+            ledger: Arc::clone(&self.ledger),
+        }
+    }
+}

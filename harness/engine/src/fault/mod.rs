@@ -1,0 +1,12 @@
+//! Faults of a scenario: guards that heal on drop, and the ledger that remembers whether they bit.
+//!
+//! Network faults act in the proxy and live beside it, in [`crate::proxy::fault`]; faults of a whole
+//! server live here. Both come to a scenario as one [`FaultGuard`].
+
+mod guard;
+mod ledger;
+mod server;
+
+pub use guard::FaultGuard;
+pub use ledger::Ledger;
+pub use server::ServerFaultKind;

@@ -1,0 +1,160 @@
+//! One instance of the subject with what stands around it: its wiring, its client, its log.
+
+use crate::clock::Clock;
+use crate::poll::{Look, TimedOut, poll_until};
+use crate::proxy::Proxy;
+use crate::store::StoreKind;
+use crate::subject::log::Log;
+use crate::subject::manifest::Manifest;
+use crate::subject::process::LaunchPlan;
+use crate::subject::{ExitSeen, HttpClient, Subject, SubjectError};
+use nix::sys::signal::Signal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(2);
+
+/// The place of one instance: the two proxies that it will find the stores behind. It is there before
+/// the instance is, so that the network can be broken before the subject starts.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Counts from 0 within the environment.
+    pub index: usize,
+    redis: Proxy,
+    postgres: Proxy,
+}
+
+impl Wiring {
+    pub(crate) fn new(index: usize, redis: Proxy, postgres: Proxy) -> Self {
+        Self {
+            index,
+            redis,
+            postgres,
+        }
+    }
+
+    /// The proxy to a store.
+    pub fn proxy(&self, kind: StoreKind) -> &Proxy {
+        match kind {
+            StoreKind::Redis => &self.redis,
+            StoreKind::Postgres => &self.postgres,
+        }
+    }
+}
+
+/// One started instance. Each has its own proxies, so that the network can break for one alone.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its place.
+    pub wiring: Arc<Wiring>,
+    /// Talks to it.
+    pub http: HttpClient,
+    /// What it has logged.
+    pub log: Log,
+    address: SocketAddr,
+    manifest: Arc<Manifest>,
+    subject: Mutex<Subject>,
+}
+
+impl Instance {
+    /// Starts the process; see [`Instance::wait_ready`].
+    pub(crate) fn start(
+        wiring: Arc<Wiring>,
+        manifest: Arc<Manifest>,
+        plan: &LaunchPlan,
+        clock: Clock,
+    ) -> Result<Self, SubjectError> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plan.http_port));
+        let subject = Mutex::new(Subject::start(&manifest, plan)?);
+        let http = HttpClient::new(address, Arc::clone(&manifest), clock);
+        let log = Log::new(plan.log_path.clone());
+        Ok(Self {
+            wiring,
+            http,
+            log,
+            address,
+            manifest,
+            subject,
+        })
+    }
+
+    /// The proxy between this instance and a store.
+    pub fn proxy(&self, kind: StoreKind) -> &Proxy {
+        self.wiring.proxy(kind)
+    }
+
+    /// Where it serves HTTP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.subject().pid()
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> Instant {
+        self.subject().started()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<ExitSeen> {
+        self.subject().exit()
+    }
+
+    /// Sends a signal to the process, as an orchestrator would.
+    pub fn signal(&self, which: Signal) -> Result<(), SubjectError> {
+        self.subject().signal(which)
+    }
+
+    /// Ends it at once, with all its children.
+    pub fn kill(&self) {
+        self.subject().kill();
+    }
+
+    /// Whether its HTTP port can be connected to, now.
+    pub async fn accepts_connections(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address).await.is_ok()
+    }
+
+    /// Waits until its ready path answers 200; returns the time since its start.
+    pub async fn wait_ready(&self) -> Result<Duration, SubjectError> {
+        let deadline = Duration::from_millis(self.manifest.deadlines.ready_ms);
+        let path = &self.manifest.subject.ready_path;
+        let ready = poll_until("the subject to become ready", deadline, POLL, || async {
+            match (self.exit(), self.http.get(path).await) {
+                (Some(exit), _) => Look::Ready(Err(exit)),
+                (None, Ok(answer)) if answer.status == 200 => Look::Ready(Ok(())),
+                (None, Ok(answer)) => Look::NotYet(answer.describe()),
+                (None, Err(error)) => Look::NotYet(error.to_string()),
+            }
+        });
+        match ready.await {
+            Ok(Ok(())) => Ok(self.started().elapsed()),
+            Ok(Err(exit)) => Err(SubjectError::Ended {
+                exit,
+                log_tail: self.log.tail(),
+            }),
+            Err(timeout) => Err(SubjectError::NotReady {
+                timeout,
+                log_tail: self.log.tail(),
+            }),
+        }
+    }
+
+    /// Waits until the process has ended.
+    pub async fn wait_exit(&self, deadline: Duration) -> Result<ExitSeen, TimedOut> {
+        poll_until("the subject to end", deadline, POLL, || async {
+            self.exit()
+                .map_or_else(|| Look::NotYet("it still runs".to_owned()), Look::Ready)
+        })
+        .await
+    }
+
+    fn subject(&self) -> MutexGuard<'_, Subject> {
+        // Nothing under this lock can be left half done by a panic.
+        self.subject.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,315 @@
+//! One connection: two flows between two sockets, and what a fault does to it.
+//!
+//! All of it is changed either by a poll of its task or by a call that runs between two polls, on one
+//! thread: so a change is in force when the call returns.
+
+use super::fault::SilenceBite;
+use super::flow::{Flow, FlowContext, Progress, SourceEnd};
+use super::record::{ConnectionRecord, CounterCell, Ending};
+use super::socket;
+use super::thread::Hub;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A store on loopback either answers at once or not at all; a subject's own limit is far below.
+const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Reads of a silenced connection in one poll, before others have their turn.
+const SWALLOWS_PER_POLL: usize = 4;
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+
+/// How one of our sockets is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    Fin,
+    Reset,
+}
+
+/// One accepted connection.
+pub(crate) struct Connection {
+    pub(crate) record: ConnectionRecord,
+    pub(crate) up: Flow,
+    pub(crate) down: Flow,
+    subject: Option<TcpStream>,
+    store: Option<TcpStream>,
+    connecting: Option<Connecting>,
+    silence: Option<Arc<SilenceBite>>,
+    frozen: bool,
+    waker: Option<Waker>,
+    counters: Rc<CounterCell>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: u64,
+        subject: TcpStream,
+        peer: SocketAddr,
+        counters: Rc<CounterCell>,
+    ) -> Self {
+        // Fails only on a connection that is dead already, which the first read finds out.
+        let _ = subject.set_nodelay(true);
+        Self {
+            record: ConnectionRecord::new(id, peer),
+            up: Flow::default(),
+            down: Flow::default(),
+            subject: Some(subject),
+            store: None,
+            connecting: None,
+            silence: None,
+            frozen: false,
+            waker: None,
+            counters,
+        }
+    }
+
+    /// Begins to connect to the store, or resets if there is none.
+    pub(crate) fn connect(&mut self, upstream: Option<SocketAddr>) {
+        match upstream {
+            None => self.upstream_refused(),
+            Some(address) => {
+                self.connecting = Some(Box::pin(async move {
+                    let connecting = TcpStream::connect(address);
+                    let stream =
+                        tokio::time::timeout(UPSTREAM_CONNECT_DEADLINE, connecting).await??;
+                    // Fails on a connection that is dead already, which the first read finds out.
+                    let _ = stream.set_nodelay(true);
+                    Ok(stream)
+                }));
+                self.wake();
+            }
+        }
+    }
+
+    /// Moves what can be moved; ready when the connection is closed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, hub: &Hub) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        if self
+            .waker
+            .as_ref()
+            .is_none_or(|waker| !waker.will_wake(cx.waker()))
+        {
+            self.waker = Some(cx.waker().clone());
+        }
+        if self.frozen {
+            return Poll::Pending;
+        }
+        if self.silence.is_some() {
+            self.poll_silenced(cx, &mut hub.scratch.borrow_mut());
+        } else {
+            self.poll_connecting(cx);
+            self.poll_flows(cx, hub);
+        }
+        if self.is_closed() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_connecting(&mut self, cx: &mut Context<'_>) {
+        let Some(connecting) = &mut self.connecting else {
+            return;
+        };
+        if let Poll::Ready(outcome) = connecting.as_mut().poll(cx) {
+            self.connecting = None;
+            match outcome {
+                Ok(store) => self.store = Some(store),
+                // It was accepted, then reset before we had noticed.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.end(Ending::StoreReset, Closing::Reset);
+                }
+                Err(_) => self.upstream_refused(),
+            }
+        }
+    }
+
+    fn poll_flows(&mut self, cx: &mut Context<'_>, hub: &Hub) {
+        let (Some(subject), Some(store)) = (&mut self.subject, &mut self.store) else {
+            return;
+        };
+        let mut scratch = hub.scratch.borrow_mut();
+        let mut with = FlowContext {
+            scratch: &mut scratch,
+            timer: &hub.timer,
+            counters: &self.counters,
+        };
+        let up_before = self.up.record.bytes;
+        let down_before = self.down.record.bytes;
+        let up = self.up.poll(subject, store, cx, &mut with);
+        let down = self.down.poll(store, subject, cx, &mut with);
+        let up_bytes = self.up.record.bytes - up_before;
+        let down_bytes = self.down.record.bytes - down_before;
+        if up_bytes + down_bytes > 0 {
+            self.counters.update(|counters| {
+                counters.bytes_up += up_bytes;
+                counters.bytes_down += down_bytes;
+            });
+        }
+        self.settle(up, down);
+        // What the sink's error has told the one flow, the other one has to act on.
+        if up == Progress::SinkGone || down == Progress::SinkGone {
+            self.wake();
+        }
+    }
+
+    /// Draws the conclusions for the connection from where its two flows stand.
+    fn settle(&mut self, up: Progress, down: Progress) {
+        match (self.up.source_end, self.down.source_end) {
+            (Some(SourceEnd::Fin), _) => self.record.note_ending(Ending::SubjectFin),
+            (Some(SourceEnd::Reset), _) => self.record.note_ending(Ending::SubjectReset),
+            (None, Some(SourceEnd::Fin)) => self.record.note_ending(Ending::StoreFin),
+            (None, Some(SourceEnd::Reset)) => self.record.note_ending(Ending::StoreReset),
+            (None, None) => {}
+        }
+        if up == Progress::SinkGone {
+            self.record.note_ending(Ending::StoreReset);
+            self.down.source_is_reset = true;
+        }
+        if down == Progress::SinkGone {
+            self.record.note_ending(Ending::SubjectReset);
+            self.up.source_is_reset = true;
+        }
+        let subject_reset = up == Progress::SourceReset || self.up.source_is_reset;
+        let store_reset = down == Progress::SourceReset || self.down.source_is_reset;
+        let over = up == Progress::SourceReset
+            || down == Progress::SourceReset
+            || self.up.finished && self.down.finished;
+        if over {
+            // Each side learns what the other one did.
+            let toward = |reset| if reset { Closing::Reset } else { Closing::Fin };
+            self.close(toward(store_reset), toward(subject_reset));
+        }
+    }
+
+    fn poll_silenced(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) {
+        let (Some(subject), Some(bite)) = (&mut self.subject, &self.silence) else {
+            return;
+        };
+        // Half-closed already: nothing to swallow, and to answer would be no silence.
+        if self.up.source_end.is_some() {
+            return;
+        }
+        for _ in 0..SWALLOWS_PER_POLL {
+            let mut buffer = ReadBuf::new(scratch);
+            let ending = match Pin::new(&mut *subject).poll_read(cx, &mut buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let count = buffer.filled().len() as u64;
+                    bite.note(count, self.record.swallowed_bytes == 0);
+                    self.record.swallowed_bytes += count;
+                    self.counters
+                        .update(|counters| counters.swallowed_bytes += count);
+                    continue;
+                }
+                Poll::Ready(Ok(())) => Ending::SubjectFin,
+                Poll::Ready(Err(_)) => Ending::SubjectReset,
+            };
+            self.record.note_ending(ending);
+            return self.close(Closing::Fin, Closing::Fin);
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// From now on what the subject sends is swallowed, and what the store sends waits.
+    pub(crate) fn silence(&mut self, bite: Arc<SilenceBite>) {
+        self.silence = Some(bite);
+        self.wake();
+    }
+
+    /// Ends [`Connection::silence`]. A stream with a hole cannot go on, so it is reset.
+    pub(crate) fn unsilence(&mut self, upstream: Option<SocketAddr>) {
+        if self.silence.take().is_none() || self.is_closed() {
+            return;
+        }
+        if self.record.swallowed_bytes > 0 {
+            self.cut(Closing::Reset, &mut []);
+        } else if self.store.is_none() && self.connecting.is_none() {
+            self.connect(upstream);
+        }
+        self.wake();
+    }
+
+    /// Stops or resumes everything, sockets untouched.
+    pub(crate) fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        self.wake();
+    }
+
+    /// Ends the connection for a fault. Says whether there was anything to end.
+    pub(crate) fn cut(&mut self, how: Closing, scratch: &mut [u8]) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        if let (Closing::Fin, Some(subject)) = (how, &self.subject) {
+            socket::drain(subject, scratch);
+        }
+        self.record.note_ending(Ending::CutByFault);
+        self.counters.update(|counters| counters.cut += 1);
+        self.close(how, Closing::Fin);
+        true
+    }
+
+    /// Ends the connection with an ending of the caller's.
+    pub(crate) fn end(&mut self, ending: Ending, toward_subject: Closing) {
+        self.record.note_ending(ending);
+        self.close(toward_subject, Closing::Fin);
+    }
+
+    fn upstream_refused(&mut self) {
+        self.counters
+            .update(|counters| counters.upstream_refused += 1);
+        self.end(Ending::UpstreamRefused, Closing::Reset);
+    }
+
+    fn close(&mut self, toward_subject: Closing, toward_store: Closing) {
+        for (stream, how) in [
+            (self.subject.take(), toward_subject),
+            (self.store.take(), toward_store),
+        ] {
+            if let Some(stream) = stream
+                && how == Closing::Reset
+            {
+                socket::reset_on_drop(&stream);
+            }
+        }
+        self.connecting = None;
+        self.record.closed_at.get_or_insert_with(Instant::now);
+        self.wake();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.record.closed_at.is_some()
+    }
+
+    /// The socket toward the subject, while there is one.
+    pub(crate) fn subject(&self) -> Option<&TcpStream> {
+        self.subject.as_ref()
+    }
+
+    /// The record as of now.
+    pub(crate) fn snapshot(&self) -> ConnectionRecord {
+        ConnectionRecord {
+            up: self.up.record,
+            down: self.down.record,
+            ..self.record.clone()
+        }
+    }
+
+    /// Has the task polled again after a change from outside.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}

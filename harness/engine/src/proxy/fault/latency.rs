@@ -1,0 +1,227 @@
+//! `latency`: every byte arrives later, in order, as on a longer line.
+
+use super::{Claims, Evidence, Fault, Installed, Site, parameters};
+use crate::proxy::connection::Connection;
+use crate::proxy::error::ProxyError;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use touchstone_core::Seed;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the subject to the store.
+    Up,
+    /// From the store to the subject.
+    Down,
+    /// Both; a round trip then takes twice the delay.
+    Both,
+}
+
+/// Holds back whatever is read for `delay` plus a uniform choice from zero to `jitter`, per chunk.
+///
+/// Bytes that follow each other are each delayed, not one after the other, and never overtake. The
+/// end of a stream is delayed too; the handshake is not. Several latencies add up. A flow holds back
+/// at most 4 MiB, then the source feels back-pressure.
+///
+/// *Heal*: what is held back is let go at once. *Bite*: how many chunks were held back, how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Latency {
+    /// The least that a chunk is held back.
+    pub delay: Duration,
+    /// The most that is added to it.
+    pub jitter: Duration,
+    /// Which way.
+    pub direction: Direction,
+}
+
+#[derive(Default)]
+pub(crate) struct LatencyBite {
+    chunks: AtomicU64,
+    shortest_us: AtomicU64,
+    longest_us: AtomicU64,
+}
+
+impl Evidence for LatencyBite {
+    fn bite(&self) -> Option<String> {
+        let chunks = self.chunks.load(Ordering::Acquire);
+        let shortest_us = self.shortest_us.load(Ordering::Relaxed);
+        let longest_us = self.longest_us.load(Ordering::Relaxed);
+        (chunks > 0)
+            .then(|| format!("{chunks} chunks were held back for {shortest_us} to {longest_us} us"))
+    }
+}
+
+impl LatencyBite {
+    fn note(&self, held: Duration) {
+        let held_us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+        // One writer: the proxy's thread.
+        if self.chunks.load(Ordering::Relaxed) == 0 {
+            self.shortest_us.store(held_us, Ordering::Relaxed);
+        }
+        self.shortest_us.fetch_min(held_us, Ordering::Relaxed);
+        self.longest_us.fetch_max(held_us, Ordering::Relaxed);
+        self.chunks.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A latency in force on a proxy, to be applied to its connections.
+pub(crate) struct LatencyRule {
+    fault_id: u64,
+    spec: Latency,
+    seed: Seed,
+    bite: Arc<LatencyBite>,
+}
+
+impl LatencyRule {
+    pub(crate) fn apply(&self, connection: &mut Connection) {
+        let id = connection.record.id;
+        if self.spec.direction != Direction::Down {
+            connection.up.delays.push(self.delay(&format!("up {id}")));
+        }
+        if self.spec.direction != Direction::Up {
+            connection
+                .down
+                .delays
+                .push(self.delay(&format!("down {id}")));
+        }
+    }
+
+    /// Each flow has a generator of its own: what one draws does not depend on the others.
+    fn delay(&self, flow: &str) -> FlowDelay {
+        FlowDelay {
+            fault_id: self.fault_id,
+            delay: self.spec.delay,
+            jitter_ns: u64::try_from(self.spec.jitter.as_nanos()).unwrap_or(u64::MAX),
+            rng: self.seed.derive(flow).rng(),
+            bite: Arc::clone(&self.bite),
+        }
+    }
+}
+
+/// A latency in force on one flow.
+pub(crate) struct FlowDelay {
+    fault_id: u64,
+    delay: Duration,
+    jitter_ns: u64,
+    rng: ChaCha8Rng,
+    bite: Arc<LatencyBite>,
+}
+
+impl FlowDelay {
+    /// For how long the next chunk is held back.
+    pub(crate) fn draw(&mut self) -> Duration {
+        let jitter_ns = match self.jitter_ns {
+            0 => 0,
+            most => self.rng.random_range(0..=most),
+        };
+        self.delay + Duration::from_nanos(jitter_ns)
+    }
+
+    /// Notes that a chunk was held back for that long.
+    pub(crate) fn note(&self, held: Duration) {
+        self.bite.note(held);
+    }
+}
+
+impl Fault for Latency {
+    fn name(&self) -> &'static str {
+        "latency"
+    }
+
+    fn parameters(&self) -> BTreeMap<String, String> {
+        let direction = match self.direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+            Direction::Both => "both",
+        };
+        parameters([
+            ("delay_us", self.delay.as_micros().to_string()),
+            ("jitter_us", self.jitter.as_micros().to_string()),
+            ("direction", direction.to_owned()),
+        ])
+    }
+
+    fn claims(&self) -> Claims {
+        Claims::NOTHING
+    }
+
+    fn install(self, site: &Site<'_>) -> Result<Installed, ProxyError> {
+        let bite = Arc::new(LatencyBite::default());
+        let rule = LatencyRule {
+            fault_id: site.fault_id,
+            spec: self,
+            seed: site
+                .server
+                .seed
+                .derive(&format!("latency {}", site.fault_id)),
+            bite: Arc::clone(&bite),
+        };
+        site.server.admit_waiting(site.hub);
+        site.server
+            .for_each_live(|connection| rule.apply(connection));
+        site.server.latencies.borrow_mut().push(rule);
+        Ok(Installed {
+            evidence: bite,
+            heal: Some(Box::new(heal)),
+        })
+    }
+}
+
+fn heal(site: &Site<'_>) -> Result<(), ProxyError> {
+    let id = site.fault_id;
+    site.server
+        .latencies
+        .borrow_mut()
+        .retain(|rule| rule.fault_id != id);
+    site.server.for_each_live(|connection| {
+        for flow in [&mut connection.up, &mut connection.down] {
+            flow.delays.retain(|delay| delay.fault_id != id);
+            // With another latency in force, what is held back keeps its time.
+            if flow.delays.is_empty() {
+                flow.release();
+            }
+        }
+        connection.wake();
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draws(seed: u64, flow: &str) -> Vec<Duration> {
+        let (delay, jitter) = (Duration::from_millis(10), Duration::from_millis(5));
+        let spec = Latency {
+            delay,
+            jitter,
+            direction: Direction::Both,
+        };
+        let rule = LatencyRule {
+            fault_id: 0,
+            spec,
+            seed: Seed(seed),
+            bite: Arc::default(),
+        };
+        let mut delay = rule.delay(flow);
+        (0..100).map(|_| delay.draw()).collect()
+    }
+
+    #[test]
+    fn jitter_stays_in_its_bounds_and_repeats_from_the_seed() {
+        let (least, most) = (Duration::from_millis(10), Duration::from_millis(15));
+        assert!(
+            draws(1, "up 0")
+                .iter()
+                .all(|draw| (least..=most).contains(draw))
+        );
+        assert_eq!(draws(1, "up 0"), draws(1, "up 0"));
+        assert_ne!(draws(1, "up 0"), draws(2, "up 0"));
+        assert_ne!(draws(1, "up 0"), draws(1, "down 0"));
+    }
+}

@@ -1,0 +1,113 @@
+//! A proxy as the rest of the harness sees it.
+
+use super::error::ProxyError;
+use super::fault::{Fault, NetworkFault};
+use super::record::{ConnectionRecord, Counters};
+use super::server::Server;
+use super::thread::{Hub, Link};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::sync::oneshot;
+use touchstone_core::Seed;
+
+/// What a proxy is opened with.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Names it in records and messages, for instance `redis of instance 0`.
+    pub name: String,
+    /// What every random choice of its faults follows from.
+    pub seed: Seed,
+}
+
+/// A TCP proxy with an address that never changes. Closes on drop.
+///
+/// Every call that changes something returns when the change is in force.
+#[derive(Debug)]
+pub struct Proxy {
+    link: Link,
+    id: u64,
+    name: String,
+    address: SocketAddr,
+}
+
+impl Proxy {
+    pub(crate) fn new(link: Link, id: u64, name: String, address: SocketAddr) -> Self {
+        Self {
+            link,
+            id,
+            name,
+            address,
+        }
+    }
+
+    /// Where the subject finds the store; the same for as long as the proxy lives.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The name it was opened with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where new connections lead from now on; with `None` they are reset. Existing ones stay.
+    pub async fn set_upstream(&self, upstream: Option<SocketAddr>) -> Result<(), ProxyError> {
+        self.call(move |server, _| server.set_upstream(upstream))
+            .await
+    }
+
+    /// Puts a fault in force. It heals when the guard is dropped.
+    pub async fn inject(&self, fault: impl Fault) -> Result<NetworkFault, ProxyError> {
+        let (name, parameters) = (fault.name(), fault.parameters());
+        let (link, id, target) = (self.link.clone(), self.id, format!("proxy {}", self.name));
+        let (reply, answer) = oneshot::channel();
+        self.link.send(move |hub| {
+            let outcome = match hub.server(id) {
+                None => Err(ProxyError::Gone),
+                Some(server) => server.inject(hub, fault).map(|injected| {
+                    NetworkFault::new(link, id, name, target, parameters, injected)
+                }),
+            };
+            // Nobody waits any more: nothing would ever heal it. (A guard that is dropped here would
+            // wait for the thread it is on.)
+            if let Err(Ok(guard)) = reply.send(outcome) {
+                guard.abandon(hub);
+            }
+        })?;
+        answer.await.map_err(|_| ProxyError::Gone)?
+    }
+
+    /// Every connection so far, oldest first: each is an attempt, with its times and its end.
+    pub async fn connections(&self) -> Result<Vec<ConnectionRecord>, ProxyError> {
+        self.call(|server, _| server.records()).await
+    }
+
+    /// Totals so far.
+    pub async fn counters(&self) -> Result<Counters, ProxyError> {
+        self.call(|server, _| server.counters.get()).await
+    }
+
+    async fn call<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Rc<Server>, &Rc<Hub>) -> R + Send + 'static,
+    ) -> Result<R, ProxyError> {
+        let id = self.id;
+        let called = self
+            .link
+            .call(move |hub| hub.server(id).map(|server| call(&server, hub)));
+        called.await?.ok_or(ProxyError::Gone)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.link.call_blocking(move |hub| {
+            if let Some(server) = hub.remove(id) {
+                server.close();
+            }
+        });
+    }
+}

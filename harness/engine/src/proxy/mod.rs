@@ -1,0 +1,35 @@
+//! The proxy: the stable address in front of a store, and the place where the network breaks.
+//!
+//! A [`ProxyThread`] is one OS thread with a current-thread runtime; every [`Proxy`] opened on it is
+//! served there and nowhere else. That is what makes the data path cheap (no lock, no atomic, no
+//! channel, no task hop: what was read is written in the same poll) and a fault exact (a call is a
+//! closure run between two polls, so that its acknowledgement means *in force*).
+//!
+//! The address of a proxy never changes. A *holder* socket, bound with `SO_REUSEPORT` and never
+//! listening, keeps the port while the listener is closed for [`fault::Refuse`]; what stands behind
+//! it is set with [`Proxy::set_upstream`] as often as the store comes back on another port.
+//!
+//! Limits: IPv4 loopback, Linux. Latency acts on bytes, not on the handshake: the kernel accepts a
+//! connection before the proxy hears of it.
+
+mod connection;
+mod drops;
+mod error;
+pub mod fault;
+mod flow;
+mod handle;
+mod record;
+mod server;
+mod socket;
+mod stall;
+mod thread;
+mod timer;
+
+pub use error::ProxyError;
+pub use fault::{
+    Blackhole, Cut, CutMode, Direction, Latency, NetworkFault, Refuse, Reject, Scope, Silence,
+};
+pub use handle::{Proxy, ProxyConfig};
+pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
+pub use stall::{Stall, StallLog};
+pub use thread::ProxyThread;

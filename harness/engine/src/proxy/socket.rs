@@ -1,0 +1,95 @@
+//! What is done to sockets below tokio: the port that is kept, resets, packet drops.
+
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// As many handshakes as the kernel completes ahead of us; a burst of clients must not be refused.
+const BACKLOG: i32 = 1024;
+
+/// Bounds what [`drain`] reads from a peer that never stops sending.
+const DRAIN_READS: usize = 64;
+
+/// The least that the kernel allows.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// `BPF_RET | BPF_K` with 0: of every packet, keep nothing.
+const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+
+/// Binds a free loopback port and never listens: it keeps the port while the listener is closed.
+///
+/// `SO_REUSEPORT` lets the listener share the port. The kernel offers such a port neither to other
+/// `bind(0)` calls nor as source of an outgoing connection, so that no one slips in meanwhile. Not
+/// `SO_REUSEADDR`: with it, whoever sets it too could listen on the port while we do not.
+pub(crate) fn bind_holder() -> io::Result<(Socket, SocketAddr)> {
+    let holder = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = holder
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the bound address is no internet address"))?;
+    Ok((holder, address))
+}
+
+/// Listens on the held port.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Takes a connection from the accept queue at once, without waiting for the runtime to notice it.
+pub(crate) fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let (socket, peer) = SockRef::from(listener).accept().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    let stream = TcpStream::from_std(socket.into()).ok()?;
+    Some((stream, peer.as_socket()?))
+}
+
+/// Makes the drop of the stream send a reset instead of an orderly end.
+pub(crate) fn reset_on_drop(stream: &TcpStream) {
+    // Can only fail on a socket that is no TCP socket.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Throws away what has arrived, as closing a socket with unread bytes sends a reset, not a FIN.
+pub(crate) fn drain(stream: &TcpStream, scratch: &mut [u8]) {
+    let socket = SockRef::from(stream);
+    let mut socket: &Socket = &socket;
+    for _ in 0..DRAIN_READS {
+        match socket.read(scratch) {
+            Ok(count) if count > 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// Drops every packet that arrives at the socket, before TCP sees (and acknowledges) it.
+pub(crate) fn drop_packets<S: AsFd>(socket: &S) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_keepalive(false)?;
+    socket.attach_filter(&[DROP_ALL])
+}
+
+/// Undoes [`drop_packets`].
+pub(crate) fn pass_packets<S: AsFd>(socket: &S) -> io::Result<()> {
+    SockRef::from(socket).detach_filter()
+}
+
+/// Finds out whether the peer gave up while its packets were dropped: it would not tell again.
+pub(crate) fn probe_peer(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(PROBE_INTERVAL)
+        .with_interval(PROBE_INTERVAL);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

@@ -1,0 +1,389 @@
+//! The one owner of a run's state: starts the workers, takes their events in order, tells the sinks,
+//! and makes the record.
+
+use super::cpu;
+use super::events::{EventSender, stamp};
+use super::executor::Executor;
+use super::plan::{Attempt, Plan, RunError};
+use super::preflight::{Preflight, preflight};
+use crate::clock::Clock;
+use crate::environment::EnvironmentPlan;
+use crate::machine;
+use crate::scope::RunScope;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use touchstone_core::event::{EventSink, RunEvent, RunEventKind, ScenarioKey};
+use touchstone_core::record::{BoundRecord, ProviderRecord, SCHEMA_VERSION, SubjectRecord};
+use touchstone_core::{ExitCode, RunRecord, ScenarioRecord, Verdict};
+
+/// How often the dispatcher looks for an interruption while no event comes.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The whole record.
+    pub record: RunRecord,
+    /// The exit code that follows from it.
+    pub exit_code: ExitCode,
+    /// Sinks that failed; the run went on without them.
+    pub sink_errors: Vec<std::io::Error>,
+}
+
+/// Runs the plan to its end, or until `cancelled` holds a signal's name.
+pub fn run(
+    plan: Plan,
+    sinks: Vec<Box<dyn EventSink>>,
+    cancelled: watch::Receiver<Option<String>>,
+) -> Result<Outcome, RunError> {
+    let with_docker = plan.provider.name() == "docker";
+    let scope = Arc::new(RunScope::create(&plan.run_id, with_docker)?);
+    let (sender, receiver) = channel();
+    let mut dispatcher = Dispatcher::new(Arc::new(plan), scope, sinks, cancelled, receiver);
+    let outcome = dispatcher.run(sender);
+    let closed = runtime()?.block_on(dispatcher.plan.provider.close(dispatcher.scope.run_id()));
+    if let Err(error) = closed {
+        tracing::warn!("something of the run may be left, `touchstone sweep` finds it: {error}");
+    }
+    outcome
+}
+
+struct Dispatcher {
+    plan: Arc<Plan>,
+    scope: Arc<RunScope>,
+    sinks: Vec<Box<dyn EventSink>>,
+    sink_errors: Vec<std::io::Error>,
+    cancelled: watch::Receiver<Option<String>>,
+    /// Set by an interruption or by `--fail-fast`; what runs goes on or is cancelled, nothing new starts.
+    no_more: watch::Sender<Option<String>>,
+    events: Receiver<RunEvent>,
+    began: Instant,
+    started_at: jiff::Timestamp,
+    cpu_before_ms: u64,
+    finished: BTreeMap<(String, u32), ScenarioRecord>,
+}
+
+impl Dispatcher {
+    fn new(
+        plan: Arc<Plan>,
+        scope: Arc<RunScope>,
+        sinks: Vec<Box<dyn EventSink>>,
+        cancelled: watch::Receiver<Option<String>>,
+        events: Receiver<RunEvent>,
+    ) -> Self {
+        Self {
+            plan,
+            scope,
+            sinks,
+            sink_errors: Vec::new(),
+            cancelled,
+            no_more: watch::Sender::new(None),
+            events,
+            began: Instant::now(),
+            started_at: jiff::Timestamp::now(),
+            cpu_before_ms: cpu::used_ms(),
+            finished: BTreeMap::new(),
+        }
+    }
+
+    fn run(&mut self, sender: Sender<RunEvent>) -> Result<Outcome, RunError> {
+        let attempts = self.plan.attempts();
+        self.tell(RunEventKind::RunStarted {
+            run_id: self.plan.run_id.clone(),
+            seed: self.plan.seed,
+            profile: self.plan.profile,
+            subject: self.plan.manifest.subject.name.clone(),
+            provider: format!(
+                "{} ({})",
+                self.plan.provider.name(),
+                self.plan.provider_reason
+            ),
+            planned: attempts.len(),
+            jobs: self.plan.jobs,
+        });
+        let preflight = self.preflight(&sender)?;
+        match &preflight.subject_broken {
+            None => self.work(&attempts, sender)?,
+            Some(finding) => {
+                if let Some(first) = attempts.first() {
+                    self.take(self.not_run(first, Verdict::Fail(finding.clone())));
+                }
+            }
+        }
+        let why_not = match &preflight.subject_broken {
+            Some(_) => format!(
+                "not run: the subject does not start, see {}",
+                first_id(&attempts)
+            ),
+            None => format!(
+                "not run: {}",
+                self.no_more.borrow().as_deref().unwrap_or("cancelled")
+            ),
+        };
+        for attempt in &attempts {
+            let key = (attempt.key.criterion.clone(), attempt.key.attempt);
+            if !self.finished.contains_key(&key) {
+                let verdict = Verdict::Skipped {
+                    reason: why_not.clone(),
+                    declared: false,
+                };
+                self.take(self.not_run(attempt, verdict));
+            }
+        }
+        Ok(self.finish(&attempts, preflight))
+    }
+
+    fn preflight(&self, sender: &Sender<RunEvent>) -> Result<Preflight, RunError> {
+        let key = ScenarioKey {
+            criterion: "preflight".to_owned(),
+            attempt: 1,
+        };
+        let plan = EnvironmentPlan {
+            name: "preflight".to_owned(),
+            scope: Arc::clone(&self.scope),
+            provider: Arc::clone(&self.plan.provider),
+            manifest: Arc::clone(&self.plan.manifest),
+            extra_env: self.plan.extra_env.clone(),
+            seed: self.plan.seed,
+            clock: Clock::start(),
+        };
+        let events = EventSender::new(key, self.began, sender.clone());
+        let mut cancelled = self.cancelled.clone();
+        runtime()?.block_on(async {
+            tokio::select! {
+                found = preflight(plan, events) => found,
+                // What was started goes with the private directory and the reaper.
+                _ = cancelled.wait_for(Option::is_some) => Ok(Preflight {
+                    versions: BTreeMap::new(),
+                    subject_broken: None,
+                }),
+            }
+        })
+    }
+
+    /// Runs the attempts on the workers and takes their events until the last worker has ended.
+    fn work(&mut self, attempts: &[Attempt], sender: Sender<RunEvent>) -> Result<(), RunError> {
+        let mut queue: Vec<Attempt> = attempts.to_vec();
+        queue.sort_by_key(|attempt| std::cmp::Reverse(attempt.scenario.expected));
+        let queue = Arc::new(Mutex::new(VecDeque::from(queue)));
+        let mut workers = Vec::new();
+        for number in 0..self.plan.jobs {
+            let worker = Worker {
+                queue: Arc::clone(&queue),
+                executor: Executor {
+                    plan: Arc::clone(&self.plan),
+                    scope: Arc::clone(&self.scope),
+                    cancelled: self.cancelled.clone(),
+                },
+                no_more: self.no_more.subscribe(),
+                began: self.began,
+                sender: sender.clone(),
+            };
+            let runtime = runtime()?;
+            let thread = std::thread::Builder::new().name(format!("worker {number}"));
+            workers.push(thread.spawn(move || runtime.block_on(worker.run()))?);
+        }
+        drop(sender);
+        self.take_events();
+        for worker in workers {
+            // A panic outside of a scenario leaves attempts without a record, which shows below.
+            let _ = worker.join();
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self) {
+        loop {
+            match self.events.recv_timeout(INTERRUPT_POLL) {
+                Ok(event) => self.handle(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let signal = self.cancelled.borrow().clone();
+            let already = self.no_more.borrow().is_some();
+            if let Some(signal) = signal.filter(|_| !already) {
+                self.no_more.send_replace(Some("interrupted".to_owned()));
+                self.tell(RunEventKind::Interrupted { signal });
+            }
+        }
+    }
+
+    fn handle(&mut self, event: RunEvent) {
+        if let RunEventKind::ScenarioFinished { record } = &event.kind {
+            self.note(record);
+        }
+        self.tell_event(&event);
+    }
+
+    /// An attempt that no worker has run.
+    fn take(&mut self, record: ScenarioRecord) {
+        self.note(&record);
+        self.tell(RunEventKind::ScenarioFinished {
+            record: Box::new(record),
+        });
+    }
+
+    fn note(&mut self, record: &ScenarioRecord) {
+        if self.plan.fail_fast && !record.verdict.is_acceptable() {
+            self.no_more.send_if_modified(|reason| {
+                let first = reason.is_none();
+                reason.get_or_insert_with(|| format!("--fail-fast after {}", record.criterion));
+                first
+            });
+        }
+        self.finished
+            .insert((record.criterion.clone(), record.attempt), record.clone());
+    }
+
+    fn not_run(&self, attempt: &Attempt, verdict: Verdict) -> ScenarioRecord {
+        ScenarioRecord {
+            criterion: attempt.key.criterion.clone(),
+            statement: attempt.scenario.criterion.statement.to_owned(),
+            attempt: attempt.key.attempt,
+            seed: attempt.seed,
+            verdict,
+            environment_failed: false,
+            started_at: jiff::Timestamp::now(),
+            duration_ms: 0,
+            steps: Vec::new(),
+            faults: Vec::new(),
+            deadlines: Vec::new(),
+            observations: Vec::new(),
+            worst_stall_ms: 0,
+            logs: Vec::new(),
+            reproduce: self.plan.reproduce(&attempt.key.criterion),
+        }
+    }
+
+    fn finish(&mut self, attempts: &[Attempt], preflight: Preflight) -> Outcome {
+        let take = |attempt: &Attempt| {
+            self.finished
+                .remove(&(attempt.key.criterion.clone(), attempt.key.attempt))
+        };
+        let mut places: Vec<&Attempt> = attempts.iter().collect();
+        places.sort_by_key(|attempt| attempt.place);
+        let scenarios: Vec<ScenarioRecord> = places.into_iter().filter_map(take).collect();
+        let record = self.record(scenarios, preflight);
+        let exit_code = record.exit_code();
+        self.tell(RunEventKind::RunFinished {
+            record: Box::new(record.clone()),
+            exit_code,
+        });
+        Outcome {
+            record,
+            exit_code,
+            sink_errors: std::mem::take(&mut self.sink_errors),
+        }
+    }
+
+    fn record(&self, scenarios: Vec<ScenarioRecord>, preflight: Preflight) -> RunRecord {
+        let mut versions = preflight.versions;
+        versions.extend(machine::versions());
+        let bound = self.bound(&scenarios);
+        RunRecord {
+            schema_version: SCHEMA_VERSION,
+            run_id: self.plan.run_id.clone(),
+            started_at: self.started_at,
+            wall_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            seed: self.plan.seed,
+            profile: self.plan.profile,
+            jobs: self.plan.jobs,
+            provider: ProviderRecord {
+                kind: self.plan.provider.name().to_owned(),
+                reason: self.plan.provider_reason.clone(),
+            },
+            subject: SubjectRecord {
+                name: self.plan.manifest.subject.name.clone(),
+                manifest: self.plan.manifest.path.display().to_string(),
+                extra_environment: self.plan.extra_env.clone(),
+            },
+            versions,
+            machine: machine::describe(),
+            scenarios,
+            warnings: self.warnings(),
+            interrupted: self.cancelled.borrow().is_some(),
+            bound,
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let looser = self.plan.manifest.deadlines.loosened();
+        let warn = |(name, allowed_ms, default_ms): &(&str, u64, u64)| {
+            format!(
+                "the manifest allows `{name}` {allowed_ms} ms; the criterion's default is {default_ms} ms"
+            )
+        };
+        let sinks = self
+            .sink_errors
+            .iter()
+            .map(|error| format!("a report failed: {error}"));
+        looser.iter().map(warn).chain(sinks).collect()
+    }
+
+    fn bound(&self, scenarios: &[ScenarioRecord]) -> BoundRecord {
+        let longest_scenario_ms = scenarios.iter().map(|s| s.duration_ms).max().unwrap_or(0);
+        let cpu_ms = cpu::used_ms().saturating_sub(self.cpu_before_ms);
+        let cores = machine::cores() as u64;
+        BoundRecord {
+            longest_scenario_ms,
+            cpu_ms,
+            bound_ms: longest_scenario_ms.max(cpu_ms / cores),
+        }
+    }
+
+    fn tell(&mut self, kind: RunEventKind) {
+        self.tell_event(&stamp(self.began, kind));
+    }
+
+    fn tell_event(&mut self, event: &RunEvent) {
+        for sink in &mut self.sinks {
+            if let Err(error) = sink.on_event(event) {
+                self.sink_errors.push(error);
+            }
+        }
+    }
+}
+
+/// Takes attempts from the queue until there are none, or no more are to start.
+struct Worker {
+    queue: Arc<Mutex<VecDeque<Attempt>>>,
+    executor: Executor,
+    no_more: watch::Receiver<Option<String>>,
+    began: Instant,
+    sender: Sender<RunEvent>,
+}
+
+impl Worker {
+    async fn run(self) {
+        while let Some(attempt) = self.next() {
+            let events = EventSender::new(attempt.key.clone(), self.began, self.sender.clone());
+            let record = Box::new(self.executor.execute(&attempt, events.clone()).await);
+            events.send(|_| RunEventKind::ScenarioFinished { record });
+        }
+    }
+
+    fn next(&self) -> Option<Attempt> {
+        if self.no_more.borrow().is_some() || self.executor.cancelled.borrow().is_some() {
+            return None;
+        }
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+}
+
+fn first_id(attempts: &[Attempt]) -> String {
+    attempts
+        .first()
+        .map_or_else(String::new, |attempt| attempt.key.to_string())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}

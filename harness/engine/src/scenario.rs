@@ -1,0 +1,363 @@
+//! What a scenario is, and what it has in its hands while it runs.
+
+use crate::clock::Clock;
+use crate::environment::{Environment, EnvironmentError, EnvironmentPlan};
+use crate::fault::Ledger;
+use crate::instance::Instance;
+use crate::poll::TimedOut;
+use crate::prober::Prober;
+use crate::proxy::ProxyError;
+use crate::run::EventSender;
+use crate::store::StoreError;
+use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
+use crate::subject::{CallError, SubjectError};
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use touchstone_core::event::RunEventKind;
+use touchstone_core::record::{DeadlineRecord, StepRecord};
+use touchstone_core::{Criterion, Finding, Seed, Verdict};
+
+/// The code that checks one criterion.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// What it checks.
+    pub criterion: Criterion,
+    /// Roughly how long it takes with production timeouts. The longest are started first, so that the
+    /// run does not end by waiting for one of them alone.
+    pub expected: Duration,
+    /// Checks it. `Ok` means that every expectation held.
+    pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<(), Stop>>,
+}
+
+/// Why a scenario stops before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The subject broke an expectation.
+    Fail(Finding),
+    /// It cannot be told.
+    Unknown {
+        /// Why.
+        reason: String,
+        /// Whether an environment could not be had at all.
+        environment_failed: bool,
+    },
+    /// The subject does not have what the criterion is about.
+    Skip {
+        /// What is missing.
+        reason: String,
+        /// Whether the manifest says so.
+        declared: bool,
+    },
+}
+
+impl Stop {
+    /// The subject broke an expectation.
+    pub fn fail(expected: impl Into<String>, seen: impl Into<String>) -> Self {
+        Stop::Fail(Finding::new(expected, seen))
+    }
+
+    /// It cannot be told.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Stop::Unknown {
+            reason: reason.into(),
+            environment_failed: false,
+        }
+    }
+}
+
+impl From<EnvironmentError> for Stop {
+    fn from(error: EnvironmentError) -> Self {
+        match error {
+            EnvironmentError::Subject(error) => error.into(),
+            other => Stop::Unknown {
+                reason: crate::error_chain(&other),
+                environment_failed: true,
+            },
+        }
+    }
+}
+
+impl From<SubjectError> for Stop {
+    fn from(error: SubjectError) -> Self {
+        if error.is_of_subject() {
+            return Stop::fail(
+                "a subject that becomes ready with both stores up",
+                error.to_string(),
+            );
+        }
+        Stop::Unknown {
+            reason: crate::error_chain(&error),
+            environment_failed: true,
+        }
+    }
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotMapped(name) => Stop::Skip {
+                reason: format!("the manifest maps no operation `{}`", name.key()),
+                declared: false,
+            },
+            CallError::BadRequest { .. } => Stop::unknown(error.to_string()),
+            _ => Stop::fail("an answer", error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Stop::Unknown {
+            reason: crate::error_chain(&error),
+            environment_failed: true,
+        }
+    }
+}
+
+impl From<ProxyError> for Stop {
+    fn from(error: ProxyError) -> Self {
+        Stop::unknown(crate::error_chain(&error))
+    }
+}
+
+impl From<redis::RedisError> for Stop {
+    fn from(error: redis::RedisError) -> Self {
+        Stop::unknown(format!("the harness's own look into Redis failed: {error}"))
+    }
+}
+
+impl From<tokio_postgres::Error> for Stop {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let error = crate::error_chain(&error);
+        Stop::unknown(format!(
+            "the harness's own look into Postgres failed: {error}"
+        ))
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Stop::unknown(format!("the harness itself failed: {error}"))
+    }
+}
+
+/// Turns what was waited for in vain into a failure of the subject.
+pub trait OrFail<T> {
+    /// The subject should have done this in time.
+    fn or_fail(self, expected: impl Into<String>) -> Result<T, Stop>;
+}
+
+impl<T> OrFail<T> for Result<T, TimedOut> {
+    fn or_fail(self, expected: impl Into<String>) -> Result<T, Stop> {
+        self.map_err(|timeout| Stop::fail(expected, timeout.to_string()))
+    }
+}
+
+/// A check's verdict as the end, or not, of a scenario.
+pub fn demand(verdict: Verdict) -> Result<(), Stop> {
+    match verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Fail(finding) => Err(Stop::Fail(finding)),
+        Verdict::Unknown { reason, .. } => Err(Stop::unknown(reason)),
+        Verdict::Skipped { reason, declared } => Err(Stop::Skip { reason, declared }),
+    }
+}
+
+/// Ends the scenario as failed unless the expectation holds.
+pub fn expect(
+    holds: bool,
+    expected: impl Into<String>,
+    seen: impl Into<String>,
+) -> Result<(), Stop> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Stop::fail(expected, seen))
+    }
+}
+
+/// What a scenario has in its hands. All methods take `&self`, so that futures of one scenario can
+/// share it.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) plan: EnvironmentPlan,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) events: EventSender,
+    pub(crate) notes: Mutex<Notes>,
+    pub(crate) environment: Mutex<Option<Arc<Environment>>>,
+    /// From when on stalls of our own threads count: starting stores may block them.
+    pub(crate) measured_from: Mutex<Option<Instant>>,
+}
+
+/// What the scenario tells of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) steps: Vec<StepRecord>,
+    pub(crate) observations: Vec<String>,
+    pub(crate) deadlines: Vec<DeadlineRecord>,
+}
+
+impl Context {
+    pub(crate) fn new(plan: EnvironmentPlan, events: EventSender) -> Self {
+        let ledger = Arc::new(Ledger::new(plan.clock, events.clone()));
+        let (notes, environment, measured_from) = Default::default();
+        Self {
+            plan,
+            ledger,
+            events,
+            notes,
+            environment,
+            measured_from,
+        }
+    }
+
+    /// The scenario's clock.
+    pub fn clock(&self) -> Clock {
+        self.plan.clock
+    }
+
+    /// The subject's manifest.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.plan.manifest
+    }
+
+    /// What every random choice of the scenario follows from.
+    pub fn seed(&self) -> Seed {
+        self.plan.seed
+    }
+
+    /// Starts both stores. Call it once; the executor tears down whatever it returned.
+    pub async fn stores(&self) -> Result<Arc<Environment>, Stop> {
+        self.step("start the stores");
+        let environment =
+            Arc::new(Environment::start(self.plan.clone(), Arc::clone(&self.ledger)).await?);
+        *lock(&self.environment) = Some(Arc::clone(&environment));
+        *lock(&self.measured_from) = Some(Instant::now());
+        Ok(environment)
+    }
+
+    /// Starts both stores and one instance, and waits until it is ready.
+    pub async fn start(&self) -> Result<(Arc<Environment>, Arc<Instance>), Stop> {
+        self.start_with(&BTreeMap::new()).await
+    }
+
+    /// The same, with environment over the manifest's.
+    pub async fn start_with(
+        &self,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(Arc<Environment>, Arc<Instance>), Stop> {
+        let environment = self.stores().await?;
+        self.step("start the subject");
+        let instance = environment.start_instance(env).await?;
+        Ok((environment, instance))
+    }
+
+    /// Starts probing the health of an instance, 20 times a second.
+    pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
+        let deadline = Duration::from_millis(self.plan.manifest.deadlines.health_answer_ms);
+        let health = self.health()?.clone();
+        Ok(Prober::start(
+            health,
+            &instance.http,
+            self.clock(),
+            deadline,
+        )?)
+    }
+
+    /// The manifest's health section; skips the scenario without one.
+    pub fn health(&self) -> Result<&HealthSection, Stop> {
+        self.section("health", self.plan.manifest.health.as_ref())
+    }
+
+    /// A section of the manifest that the criterion needs; skips the scenario without it.
+    pub fn section<'a, T>(&self, name: &str, section: Option<&'a T>) -> Result<&'a T, Stop> {
+        let reason = || format!("the manifest has no `{name}`");
+        section.ok_or_else(|| Stop::Skip {
+            reason: reason(),
+            declared: false,
+        })
+    }
+
+    /// Skips the scenario unless the manifest maps all these operations.
+    pub fn require(&self, operations: &[OperationName]) -> Result<(), Stop> {
+        let manifest = &self.plan.manifest;
+        match operations
+            .iter()
+            .find(|name| !manifest.operations.contains_key(name))
+        {
+            None => Ok(()),
+            Some(name) => Err(match manifest.absent.get(name) {
+                Some(reason) => Stop::Skip {
+                    reason: format!("`{}`: {reason}", name.key()),
+                    declared: true,
+                },
+                None => CallError::NotMapped(*name).into(),
+            }),
+        }
+    }
+
+    /// Notes what is done now. The time until the next step is this one's.
+    pub fn step(&self, text: impl Into<String>) {
+        let text = text.into();
+        let at_ms = self.clock().now_us() / 1000;
+        self.events.send(|key| RunEventKind::Step {
+            key,
+            text: text.clone(),
+        });
+        let mut notes = lock(&self.notes);
+        notes.finish_step(at_ms);
+        notes.steps.push(StepRecord {
+            text,
+            at_ms,
+            took_ms: 0,
+        });
+    }
+
+    /// Notes what was seen, for the reader of a verdict, also of a pass.
+    pub fn observe(&self, text: impl Into<String>) {
+        lock(&self.notes).observations.push(text.into());
+    }
+
+    /// A deadline of the manifest. What it turned out to be is told by [`Context::met`].
+    pub fn deadline(&self, pick: impl Fn(&Deadlines) -> u64) -> Duration {
+        Duration::from_millis(pick(&self.plan.manifest.deadlines))
+    }
+
+    /// Notes how long something took that has a deadline, and fails if it took longer.
+    pub fn met(
+        &self,
+        what: &str,
+        pick: impl Fn(&Deadlines) -> u64,
+        seen: Duration,
+    ) -> Result<(), Stop> {
+        let allowed_ms = pick(&self.plan.manifest.deadlines);
+        let default_ms = pick(&Deadlines::default());
+        let seen_ms = u64::try_from(seen.as_millis()).unwrap_or(u64::MAX);
+        lock(&self.notes).deadlines.push(DeadlineRecord {
+            name: what.to_owned(),
+            allowed_ms,
+            seen_ms: Some(seen_ms),
+            loosened_from_ms: (allowed_ms > default_ms).then_some(default_ms),
+        });
+        expect(
+            seen_ms <= allowed_ms,
+            format!("{what} within {allowed_ms} ms"),
+            format!("{seen_ms} ms"),
+        )
+    }
+}
+
+impl Notes {
+    pub(crate) fn finish_step(&mut self, at_ms: u64) {
+        if let Some(last) = self.steps.last_mut() {
+            last.took_ms = at_ms.saturating_sub(last.at_ms);
+        }
+    }
+}
+
+/// Nothing under these locks can be left half done by a panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
