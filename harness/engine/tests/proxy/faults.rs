@@ -3,6 +3,8 @@
 use super::support::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use touchstone_engine::proxy::fault::Fault;
 use touchstone_engine::proxy::{
@@ -80,6 +82,28 @@ fn refuse_is_seen_to_bite_and_to_heal() {
         is_reset(existing);
         refused(rig);
     });
+}
+
+/// Between fork and exec a child holds a copy of every descriptor of ours: closing the listener alone
+/// would leave it listening in there for a moment.
+#[test]
+fn refuse_is_in_force_at_once_while_children_are_being_started() {
+    let done = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    let starter = std::thread::spawn(move || {
+        while !seen.load(Ordering::Relaxed) {
+            std::process::Command::new("true").status().unwrap();
+        }
+    });
+    run(async {
+        let rig = Rig::toward(echo_store()).await;
+        for round in 0..300 {
+            let refused = rig.inject(Refuse).await;
+            assert!(refused.is_ok(), "round {round}: {:?}", refused.err());
+        }
+    });
+    done.store(true, Ordering::Relaxed);
+    starter.join().unwrap();
 }
 
 #[test]
