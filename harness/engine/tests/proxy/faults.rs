@@ -334,6 +334,10 @@ fn the_user_timeout_fires_in_a_blackhole_as_packets_are_really_dropped() {
             })
             .await
             .unwrap();
+        if guard.parameters()["packets"] == "unread" {
+            println!("not tested: this kernel lets only CAP_NET_ADMIN drop packets");
+            return;
+        }
         subject.write_all(b"ping").unwrap();
         assert_eq!(read_outcome(&mut subject), Err(ErrorKind::TimedOut));
         drop(subject);
