@@ -72,7 +72,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) fail_fast: bool,
 
-    /// Where reports go, in runs/<run-id>
+    /// Where reports go, in runs/ under the id of the run
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub(crate) report_dir: PathBuf,
 

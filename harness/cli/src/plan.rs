@@ -46,7 +46,7 @@ pub(crate) fn manifest(path: &Path) -> anyhow::Result<Manifest> {
 pub(crate) fn seed(asked: Option<Seed>) -> Seed {
     let now = jiff::Timestamp::now().as_nanosecond();
     // Folded to 32 bits: short enough to be typed.
-    asked.unwrap_or_else(|| Seed(((now >> 16) as u64) & 0xffff_ffff))
+    asked.unwrap_or(Seed(((now >> 16) as u64) & 0xffff_ffff))
 }
 
 /// A name for the run that sorts by time and is unique on this machine.
