@@ -220,6 +220,15 @@ impl Environment {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for (name, template) in &self.plan.manifest.subject.env {
+            // With a placeholder in it, its secret is one of the two above.
+            if template.placeholders().next().is_none() {
+                redactor.add_variable(name, &template.to_string());
+            }
+        }
+        for (name, value) in &self.plan.extra_env {
+            redactor.add_variable(name, value);
+        }
         redactor
     }
 

@@ -10,4 +10,4 @@ mod preflight;
 
 pub use dispatcher::{Outcome, run};
 pub use events::EventSender;
-pub use plan::{Plan, RunError};
+pub use plan::{Plan, Planned, RunError, shell_word};
