@@ -3,17 +3,16 @@
 //! A file brings its criterion's row (the same as in `docs/CRITERIA.md`) and the code that checks it
 //! from outside. Nothing here knows a particular subject: what there is to know is in the manifest.
 
+mod connect;
 mod health;
+mod reconnect;
+mod shutdown;
 
 use touchstone_engine::scenario::Scenario;
 
 /// Every scenario, in the order of the reports.
-pub fn all() -> &'static [Scenario] {
-    SCENARIOS
+pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
+    [connect::ALL, health::ALL, reconnect::ALL, shutdown::ALL]
+        .into_iter()
+        .flatten()
 }
-
-const SCENARIOS: &[Scenario] = &[
-    health::stopped::REDIS,
-    health::stopped::POSTGRES,
-    health::stopped::BOTH,
-];

@@ -10,11 +10,7 @@ use touchstone_engine::subject::process::{program_and_dir, program_exists};
 
 /// The profile's scenarios that the filters select. A filter that selects nothing is an error.
 pub(crate) fn select(filters: &[String], profile: Profile) -> anyhow::Result<Vec<Scenario>> {
-    let of_profile = || {
-        touchstone_scenarios::all()
-            .iter()
-            .filter(|s| s.criterion.profile <= profile)
-    };
+    let of_profile = || touchstone_scenarios::all().filter(|s| s.criterion.profile <= profile);
     let unmatched = filters
         .iter()
         .find(|filter| !of_profile().any(|s| s.criterion.matches(filter)));

@@ -103,7 +103,9 @@ impl Server {
 
     /// Closes the listener (the holder keeps the port) and with it resets what it had not accepted.
     pub(crate) fn stop_listening(&self) {
-        self.listener.borrow_mut().take();
+        if let Some(listener) = self.listener.borrow_mut().take() {
+            socket::end_listening(&listener);
+        }
     }
 
     /// Listens again on the same port.

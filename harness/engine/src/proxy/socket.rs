@@ -2,7 +2,7 @@
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +46,13 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Ends listening at once. Closing alone would not: a child of ours between fork and exec has a copy
+/// of the descriptor, and the socket would listen in there for another moment.
+pub(crate) fn end_listening(listener: &TcpListener) {
+    // Can only fail on a socket that does not listen.
+    let _ = SockRef::from(listener).shutdown(Shutdown::Read);
 }
 
 /// Takes a connection from the accept queue at once, without waiting for the runtime to notice it.

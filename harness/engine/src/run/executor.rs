@@ -246,7 +246,7 @@ async fn keep_logs(environment: &Environment, folder: &Path, run_folder: &Path) 
     let mut texts: Vec<(String, String)> = Vec::new();
     for instance in environment.instances() {
         texts.push((
-            format!("subject-{}.log", instance.index),
+            format!("subject-{}.log", instance.wiring.index),
             instance.log.text(),
         ));
     }
