@@ -4,4 +4,4 @@
 pub use crate::cache::interleaving::{Action, CacheSubject, Interleaving};
 pub use crate::kv::sequence::{KvSubject, Step as KvStep};
 pub use crate::rate::sequence::{LimiterSubject, Step as LimiterStep};
-pub use crate::search::cases;
+pub use crate::search::{config, config_of_tests, search};

@@ -47,7 +47,9 @@ struct BadCall {
 
 async fn refused(context: &Context) -> Result<(), Stop> {
     use OperationName::{KvExpire, KvGet, KvSet, KvSetEx};
-    let limits = context.section("kv", context.manifest().kv.as_ref())?.clone();
+    let limits = context
+        .section("kv", context.manifest().kv.as_ref())?
+        .clone();
     let kv = KvClient::open(context, &[KvSet, KvSetEx, KvExpire, KvGet]).await?;
     let postgres = kv.environment.store(StoreKind::Postgres).postgres().await?;
     context.step("input at its limits is accepted");
@@ -59,15 +61,22 @@ async fn refused(context: &Context) -> Result<(), Stop> {
     let mut before = kv.store.snapshot().await?;
     let mut calls = bad_calls(&limits);
     calls.retain(|call| context.manifest().operations.contains_key(&call.name));
-    context.step(format!("{} bad requests, the stores compared after each", calls.len()));
+    context.step(format!(
+        "{} bad requests, the stores compared after each",
+        calls.len()
+    ));
     for call in &calls {
         let ttl_before_ms = kv.store.pttl_ms(&kept_key).await?;
         let answer = send(&kv, call).await?;
         before = unchanged(&kv, call, &answer, before).await?;
         let ttl_ms = kv.store.pttl_ms(&kept_key).await?;
         expect(
-            (1..=ttl_before_ms).contains(&ttl_ms) && ttl_before_ms - ttl_ms < KEPT_TTL_MS as i64 / 2,
-            format!("the expiry of `{KEPT}` to stay as it was after {}", call.what),
+            (1..=ttl_before_ms).contains(&ttl_ms)
+                && ttl_before_ms - ttl_ms < KEPT_TTL_MS as i64 / 2,
+            format!(
+                "the expiry of `{KEPT}` to stay as it was after {}",
+                call.what
+            ),
             format!("{ttl_ms} ms left, {ttl_before_ms} ms before"),
         )?;
         is_refusal(call, &answer)?;
@@ -85,7 +94,8 @@ async fn accepted_at_the_limits(kv: &KvClient, limits: &KvSection) -> Result<(),
     kv.set(&longest, b"value").await?;
     kv.store.delete(&kv.stored_key(&longest)).await?;
     if kv.carries_bytes() {
-        kv.set("largest", &vec![b'v'; limits.body_max_bytes]).await?;
+        kv.set("largest", &vec![b'v'; limits.body_max_bytes])
+            .await?;
         kv.store.delete(&kv.stored_key("largest")).await?;
     }
     Ok(())
@@ -122,7 +132,10 @@ fn bad_calls(limits: &KvSection) -> Vec<BadCall> {
     for name in [KvSet, KvSetEx] {
         let what = format!("a body of {} bytes", limits.body_max_bytes + 1);
         let value = vec![b'v'; limits.body_max_bytes + 1];
-        calls.push(BadCall { value, ..call(what, name, "new", "60") });
+        calls.push(BadCall {
+            value,
+            ..call(what, name, "new", "60")
+        });
     }
     calls
 }
@@ -172,7 +185,10 @@ fn is_refusal(call: &BadCall, answer: &Answer) -> Result<(), Stop> {
 
 /// An answer without its path, which holds a kilobyte of key.
 fn brief(answer: &Answer) -> String {
-    let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+    let body: String = String::from_utf8_lossy(&answer.body)
+        .chars()
+        .take(200)
+        .collect();
     format!("{} {body:?}", answer.status)
 }
 

@@ -10,7 +10,7 @@ use touchstone_engine::subject::{Answer, HttpClient, OperationName};
 
 /// One instance and the store behind it.
 #[derive(Debug, Clone)]
-pub struct KvClient {
+pub(super) struct KvClient {
     pub(super) environment: Arc<Environment>,
     pub(super) http: HttpClient,
     pub(super) store: StoreView,
@@ -26,7 +26,9 @@ impl KvClient {
     ) -> Result<Self, Stop> {
         context.require(operations)?;
         let manifest = context.manifest();
-        let key = context.section("keys.kv", manifest.keys.kv.as_ref())?.clone();
+        let key = context
+            .section("keys.kv", manifest.keys.kv.as_ref())?
+            .clone();
         let raw_in = |name| {
             let template = manifest.operations.get(&name);
             template.is_some_and(|t| t.body.as_ref().is_some_and(|body| body.is_only("value")))
@@ -52,7 +54,8 @@ impl KvClient {
 
     /// The key as it lies in the store.
     pub(super) fn stored_key(&self, key: &str) -> String {
-        self.key.fill(|name| (name == "key").then(|| key.to_owned()))
+        self.key
+            .fill(|name| (name == "key").then(|| key.to_owned()))
     }
 
     pub(super) async fn set(&self, key: &str, value: &[u8]) -> Result<Answer, Stop> {
@@ -60,12 +63,7 @@ impl KvClient {
         self.done(OperationName::KvSet, values).await
     }
 
-    pub(super) async fn set_ex(
-        &self,
-        key: &str,
-        value: &[u8],
-        ttl_s: u64,
-    ) -> Result<Answer, Stop> {
+    pub(super) async fn set_ex(&self, key: &str, value: &[u8], ttl_s: u64) -> Result<Answer, Stop> {
         let seconds = ttl_s.to_string();
         let values: &[Value<'_>] = &[
             ("key", key.as_bytes()),

@@ -63,12 +63,19 @@ async fn expect_number(
     let state = if there { "is" } else { "is not" };
     expect(
         number == expected,
-        format!("{expected} from `{}` for the key `{key}`, which {state} in the store", name.key()),
+        format!(
+            "{expected} from `{}` for the key `{key}`, which {state} in the store",
+            name.key()
+        ),
         answer.describe(),
     )
 }
 
 async fn expect_gone(kv: &KvClient, key: &str) -> Result<(), Stop> {
     let there = kv.store.exists(&kv.stored_key(key)).await?;
-    expect(!there, format!("no `{key}` in the store after its deletion"), "it is there")
+    expect(
+        !there,
+        format!("no `{key}` in the store after its deletion"),
+        "it is there",
+    )
 }

@@ -48,7 +48,9 @@ async fn expire(context: &Context) -> Result<(), Stop> {
         );
         let finding = finding
             .with_evidence(answer.describe())
-            .with_evidence(format!("PTTL was read {elapsed_ms} ms after the request was sent"));
+            .with_evidence(format!(
+                "PTTL was read {elapsed_ms} ms after the request was sent"
+            ));
         if !allowed.contains(&left_ms) {
             return Err(Stop::Fail(finding));
         }
@@ -64,7 +66,11 @@ async fn expire(context: &Context) -> Result<(), Stop> {
         let zero = format!("0 for an expiry on a key that is not there ({key})");
         expect(answered == 0, zero, answer.describe())?;
         let exists = kv.store.exists(&kv.stored_key(key)).await?;
-        expect(!exists, "no key made by an expiry", format!("the key `{key}` is in the store"))?;
+        expect(
+            !exists,
+            "no key made by an expiry",
+            format!("the key `{key}` is in the store"),
+        )?;
     }
     Ok(())
 }
@@ -75,7 +81,8 @@ async fn ttl(context: &Context) -> Result<(), Stop> {
     expect_ttl(&kv, "never", -2).await?;
     kv.set("stays", b"value").await?;
     expect_ttl(&kv, "stays", -1).await?;
-    context.step("what remains, as the store has it; each start lies before a second's end or middle");
+    context
+        .step("what remains, as the store has it; each start lies before a second's end or middle");
     kv.set("moves", b"value").await?;
     let stored_key = kv.stored_key("moves");
     // Wherever the service rounds, a few milliseconds of reading cross a boundary.
@@ -90,7 +97,11 @@ async fn ttl(context: &Context) -> Result<(), Stop> {
 
 async fn expect_ttl(kv: &KvClient, key: &str, expected: i64) -> Result<(), Stop> {
     let (seconds, answer) = kv.number(OperationName::KvTtl, key).await?;
-    let why = if expected == -2 { "is not there" } else { "has no expiry" };
+    let why = if expected == -2 {
+        "is not there"
+    } else {
+        "has no expiry"
+    };
     expect(
         seconds == expected,
         format!("a TTL of {expected} for a key that {why}"),
@@ -111,7 +122,9 @@ async fn never_rises(kv: &KvClient, key: &str) -> Result<(), Stop> {
         let true_s = after_ms / 1000..=(before_ms + 999) / 1000;
         expect(
             true_s.contains(&seconds),
-            format!("the remaining seconds; the store has {before_ms} ms before and {after_ms} ms after"),
+            format!(
+                "the remaining seconds; the store has {before_ms} ms before and {after_ms} ms after"
+            ),
             answer.describe(),
         )?;
         expect(

@@ -126,6 +126,9 @@ where
         let seen = format!("gone {after_ms} ms after it was set");
         return finding(format!("{what} not earlier than its TTL"), seen);
     }
-    context.observe(format!("{}: gone {where_seen} after {after_ms} ms", ending.what));
+    context.observe(format!(
+        "{}: gone {where_seen} after {after_ms} ms",
+        ending.what
+    ));
     Ok(())
 }

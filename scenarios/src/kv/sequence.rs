@@ -1,7 +1,7 @@
 //! KV-8: sequences of calls against a map with expiry, as a scenario and as a property test.
 
 use super::client::KvClient;
-use crate::search::{cases, search};
+use crate::search::{config, search};
 use futures::FutureExt;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -31,13 +31,18 @@ pub(super) const AGREES: Scenario = Scenario {
 
 async fn agrees(context: &Context) -> Result<(), Stop> {
     let subject = KvSubject::open(context).await?;
-    let cases = cases(CASES_USUAL);
-    context.step(format!("{cases} sequences of up to {STEPS_MAX} calls against the model"));
-    let run = |steps| {
-        let subject = subject.clone();
-        async move { subject.run(steps).await }
-    };
-    search(&subject.steps(), cases, context.seed(), run).await
+    let config = config(context.seed(), CASES_USUAL);
+    context.step(format!(
+        "{} sequences of up to {STEPS_MAX} calls against the model",
+        config.cases
+    ));
+    let carries_bytes = subject.carries_bytes();
+    search(
+        config,
+        move || KvSubject::steps(carries_bytes),
+        |steps| subject.run(steps),
+    )
+    .await
 }
 
 /// One step of a sequence.
@@ -64,16 +69,22 @@ impl KvSubject {
         Ok(Self { kv })
     }
 
-    /// Sequences of steps; values are arbitrary bytes where the service carries them.
-    pub fn steps(&self) -> impl Strategy<Value = Vec<Step>> + use<> {
+    /// Whether the service's values are arbitrary bytes; else they are text.
+    pub fn carries_bytes(&self) -> bool {
+        self.kv.carries_bytes()
+    }
+
+    /// Sequences of steps.
+    pub fn steps(carries_bytes: bool) -> impl Strategy<Value = Vec<Step>> {
         let key = || prop_oneof![Just(KEYS[0].to_owned()), Just(KEYS[1].to_owned())];
-        let value = if self.kv.carries_bytes() {
+        let value = if carries_bytes {
             vec(any::<u8>(), 0..16).boxed()
         } else {
             ".{0,8}".prop_map(String::into_bytes).boxed()
         };
         let ttl_s = prop_oneof![2 => Just(None), 1 => TTLS_S.prop_map(Some)];
-        let set = (key(), value, ttl_s).prop_map(|(key, value, ttl_s)| KvCall::Set { key, value, ttl_s });
+        let set =
+            (key(), value, ttl_s).prop_map(|(key, value, ttl_s)| KvCall::Set { key, value, ttl_s });
         let expire = (key(), TTLS_S).prop_map(|(key, ttl_s)| KvCall::Expire { key, ttl_s });
         let call = prop_oneof![
             4 => set,
@@ -135,7 +146,10 @@ impl KvSubject {
             }
             Err(expected) => {
                 let finding = Finding::new(
-                    format!("{expected} from {}, the last of these calls", told_call(call)),
+                    format!(
+                        "{expected} from {}, the last of these calls",
+                        told_call(call)
+                    ),
                     told_reply(&reply),
                 );
                 Err(with_trace(Stop::Fail(finding), trace, call))
@@ -147,10 +161,16 @@ impl KvSubject {
         let kv = &self.kv;
         let number = |(number, answer)| (KvReply::Number(number), answer);
         Ok(match call {
-            KvCall::Set { key, value, ttl_s: None } => (KvReply::Done, kv.set(key, value).await?),
-            KvCall::Set { key, value, ttl_s: Some(ttl_s) } => {
-                (KvReply::Done, kv.set_ex(key, value, *ttl_s).await?)
-            }
+            KvCall::Set {
+                key,
+                value,
+                ttl_s: None,
+            } => (KvReply::Done, kv.set(key, value).await?),
+            KvCall::Set {
+                key,
+                value,
+                ttl_s: Some(ttl_s),
+            } => (KvReply::Done, kv.set_ex(key, value, *ttl_s).await?),
             KvCall::Get(key) => {
                 let (value, answer) = kv.get(key).await?;
                 (KvReply::Value(value), answer)
@@ -171,7 +191,9 @@ fn with_trace(stop: Stop, trace: &[String], last: &KvCall) -> Stop {
     for (number, line) in (1..).zip(trace) {
         finding.evidence.push(format!("{number}. {line}"));
     }
-    finding.evidence.push(format!("{}. {}", trace.len() + 1, told_call(last)));
+    finding
+        .evidence
+        .push(format!("{}. {}", trace.len() + 1, told_call(last)));
     Stop::Fail(finding)
 }
 

@@ -36,19 +36,35 @@ async fn both_ways(context: &Context) -> Result<(), Stop> {
         let key = format!("up {name}");
         kv.set(&key, value).await?;
         let stored = kv.store.get(&kv.stored_key(&key)).await?;
-        same(value, stored.as_deref(), &format!("{name}, set through the service, in the store"))?;
+        same(
+            value,
+            stored.as_deref(),
+            &format!("{name}, set through the service, in the store"),
+        )?;
         let (read, _) = kv.get(&key).await?;
-        same(value, read.as_deref(), &format!("{name}, set and read through the service"))?;
+        same(
+            value,
+            read.as_deref(),
+            &format!("{name}, set and read through the service"),
+        )?;
     }
     context.step("set in the store, read through the service");
     for (name, value) in values() {
         let key = format!("down {name}");
         kv.store.set(&kv.stored_key(&key), value).await?;
         let (read, _) = kv.get(&key).await?;
-        same(value, read.as_deref(), &format!("{name}, set in the store, through the service"))?;
+        same(
+            value,
+            read.as_deref(),
+            &format!("{name}, set in the store, through the service"),
+        )?;
     }
     let (nothing, answer) = kv.get("never set").await?;
-    expect(nothing.is_none(), "no value for a key that was never set", answer.describe())?;
+    expect(
+        nothing.is_none(),
+        "no value for a key that was never set",
+        answer.describe(),
+    )?;
     context.observe(format!("{} values, both ways", values().count()));
     Ok(())
 }
@@ -61,11 +77,20 @@ fn values(seed: Seed) -> Vec<(&'static str, Vec<u8>)> {
         ("one byte", b"x".to_vec()),
         ("one NUL", b"\0".to_vec()),
         ("UTF-8", "Grüße, 世界 🌍 e\u{301}".as_bytes().to_vec()),
-        ("line ends and protocol", b"a\r\nb\n$5\r\n*1\r\n+OK\r\n".to_vec()),
+        (
+            "line ends and protocol",
+            b"a\r\nb\n$5\r\n*1\r\n+OK\r\n".to_vec(),
+        ),
         ("what looks like JSON", br#"{"a": "\u0000 \\ \""}"#.to_vec()),
         ("all 256 bytes", (0..=255).collect()),
-        ("bytes that are no UTF-8", vec![0xff, 0xfe, 0x80, 0xc0, 0x00, 0xed, 0xa0, 0x80]),
-        ("1 MiB of text", b"touchstone ".iter().copied().cycle().take(MIB).collect()),
+        (
+            "bytes that are no UTF-8",
+            vec![0xff, 0xfe, 0x80, 0xc0, 0x00, 0xed, 0xa0, 0x80],
+        ),
+        (
+            "1 MiB of text",
+            b"touchstone ".iter().copied().cycle().take(MIB).collect(),
+        ),
         ("1 MiB of random bytes", mebibyte),
     ]
 }
