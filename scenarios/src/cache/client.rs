@@ -1,12 +1,14 @@
 //! One cached entity, read and updated through several instances, with a record of it all.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use touchstone_core::check::no_stale_read::{EntityCall, EntityHistory};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use touchstone_core::Verdict;
+use touchstone_core::check::Check;
+use touchstone_core::check::no_stale_read::{EntityCall, EntityHistory, NoStaleRead};
 use touchstone_core::history::{Operation, Outcome};
 use touchstone_engine::clock::Clock;
 use touchstone_engine::scenario::Stop;
 use touchstone_engine::subject::client::AnswerKind;
-use touchstone_engine::subject::{Answer, HttpClient, OperationName};
+use touchstone_engine::subject::{Answer, CallError, HttpClient, OperationName};
 
 /// An entity and what has been done to it so far. Clones share the record.
 #[derive(Debug, Clone)]
@@ -30,11 +32,6 @@ impl Entity {
             clock,
             history: Arc::default(),
         })
-    }
-
-    /// The value that it was created with.
-    pub(super) fn initial(&self) -> &str {
-        &self.initial
     }
 
     /// Reads it through an instance, and notes what was read.
@@ -61,12 +58,26 @@ impl Entity {
         self.note(client, called_us, call, answered, written)
     }
 
-    /// What has been done to it, in the order of completion.
-    pub(super) fn history(&self) -> EntityHistory {
-        self.history
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// How many operations have been recorded.
+    pub(super) fn operations(&self) -> usize {
+        self.history().len()
+    }
+
+    /// Judges the record so far. A failure carries the last operations as evidence, so judge often.
+    pub(super) fn judge(&self) -> Verdict {
+        let history = self.history();
+        let initial = self.initial.clone();
+        match (NoStaleRead { initial }).check(&history) {
+            Verdict::Fail(mut finding) => {
+                finding.evidence.extend(told(history));
+                Verdict::Fail(finding)
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn history(&self) -> EntityHistory {
+        lock(&self.history).clone()
     }
 
     /// No fault is in force here, so every call has to succeed; the record is for the check.
@@ -75,15 +86,14 @@ impl Entity {
         client: u32,
         called_us: u64,
         input: EntityCall,
-        answered: Result<Answer, touchstone_engine::subject::CallError>,
+        answered: Result<Answer, CallError>,
         result: impl Fn(&Answer) -> Option<String>,
     ) -> Result<String, Stop> {
         let answer = answered?;
         let value = result(&answer).filter(|_| answer.kind() == AnswerKind::Ok);
         let expected = format!("{input:?} of `{}` to succeed with both stores up", self.id);
         let value = value.ok_or_else(|| Stop::fail(expected, answer.describe()))?;
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.push(Operation {
+        lock(&self.history).push(Operation {
             client,
             input,
             called_us: called_us.max(answer.called_us),
@@ -94,12 +104,16 @@ impl Entity {
     }
 }
 
-/// The last operations of a record, for evidence.
-pub(super) fn told(history: &EntityHistory) -> Vec<String> {
-    const TOLD: usize = 40;
-    let mut ordered = history.clone();
-    ordered.sort_by_key(|operation| operation.called_us);
-    let skipped = ordered.len().saturating_sub(TOLD);
+/// A panic under this lock cannot leave a record half made.
+fn lock(history: &Mutex<EntityHistory>) -> MutexGuard<'_, EntityHistory> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The last operations of a record, a line each.
+fn told(mut history: EntityHistory) -> Vec<String> {
+    const TOLD: usize = 24;
+    history.sort_by_key(|operation| operation.called_us);
+    let skipped = history.len().saturating_sub(TOLD);
     let line = |operation: &Operation<EntityCall, String>| {
         let what = match (&operation.input, &operation.outcome) {
             (EntityCall::Read, Outcome::Ok(value)) => format!("read `{value}`"),
@@ -114,5 +128,5 @@ pub(super) fn told(history: &EntityHistory) -> Vec<String> {
         } = operation;
         format!("client {client}, {called_us} to {returned_us} us: {what}")
     };
-    ordered[skipped..].iter().map(line).collect()
+    history[skipped..].iter().map(line).collect()
 }

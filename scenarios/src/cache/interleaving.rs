@@ -1,7 +1,7 @@
 //! CACHE-5, without held schedules: readers, updates, invalidations and evictions at the same time, on
 //! two instances of which one has a slower line to Redis.
 
-use super::client::{Entity, told};
+use super::client::Entity;
 use crate::store_view::StoreView;
 use futures::future::join_all;
 use proptest::collection::vec;
@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use touchstone_core::Verdict;
-use touchstone_core::check::Check;
-use touchstone_core::check::no_stale_read::NoStaleRead;
 use touchstone_engine::clock::Clock;
 use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
@@ -117,7 +115,15 @@ impl CacheSubject {
         for instance in &self.instances {
             entity.read(&instance.http, 0).await?;
         }
-        self.judge(&entity, &interleaving)
+        match entity.judge() {
+            Verdict::Fail(finding) => {
+                let schedule = format!("the schedule: {interleaving:?}");
+                Err(Stop::Fail(finding.with_evidence(schedule)))
+            }
+            // A schedule without an update proves nothing, which is no fault of anybody's.
+            Verdict::Unknown { .. } => Ok(()),
+            verdict => demand(verdict),
+        }
     }
 
     async fn client(
@@ -153,20 +159,5 @@ impl CacheSubject {
             }
         }
         Ok(())
-    }
-
-    fn judge(&self, entity: &Entity, interleaving: &Interleaving) -> Result<(), Stop> {
-        let history = entity.history();
-        let initial = entity.initial().to_owned();
-        match (NoStaleRead { initial }).check(&history) {
-            Verdict::Fail(mut finding) => {
-                finding.evidence.push(format!("{interleaving:?}"));
-                finding.evidence.extend(told(&history));
-                Err(Stop::Fail(finding))
-            }
-            // A schedule without an update proves nothing, which is no fault of anybody's.
-            Verdict::Unknown { .. } => Ok(()),
-            verdict => demand(verdict),
-        }
     }
 }

@@ -215,6 +215,7 @@ fn told_reply(reply: &KvReply) -> String {
     match reply {
         KvReply::Value(Some(value)) => format!("\"{}\"", value.escape_ascii()),
         KvReply::Value(None) => "no value".to_owned(),
-        other => format!("{other:?}"),
+        KvReply::Number(number) => number.to_string(),
+        KvReply::Done => "done".to_owned(),
     }
 }
