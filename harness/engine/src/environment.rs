@@ -6,6 +6,7 @@ use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
 use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
 use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
@@ -86,6 +87,12 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The same outside of a run, for a benchmark: nobody is told of what happens in it.
+    pub async fn start_unwatched(plan: EnvironmentPlan) -> Result<Self, EnvironmentError> {
+        let ledger = Arc::new(Ledger::new(plan.clock, EventSender::to_nobody(&plan.name)));
+        Self::start(plan, ledger).await
+    }
+
     /// Starts both stores, side by side, and the proxy thread. No instance yet.
     pub(crate) async fn start(
         plan: EnvironmentPlan,
@@ -220,6 +227,15 @@ impl Environment {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for (name, template) in &self.plan.manifest.subject.env {
+            // With a placeholder in it, its secret is one of the two above.
+            if template.placeholders().next().is_none() {
+                redactor.add_variable(name, &template.to_string());
+            }
+        }
+        for (name, value) in &self.plan.extra_env {
+            redactor.add_variable(name, value);
+        }
         redactor
     }
 

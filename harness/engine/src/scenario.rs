@@ -82,10 +82,7 @@ impl From<EnvironmentError> for Stop {
 impl From<SubjectError> for Stop {
     fn from(error: SubjectError) -> Self {
         if error.is_of_subject() {
-            return Stop::fail(
-                "a subject that becomes ready with both stores up",
-                error.to_string(),
-            );
+            return Stop::Fail(error.finding());
         }
         Stop::Unknown {
             reason: crate::error_chain(&error),

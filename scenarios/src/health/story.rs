@@ -188,7 +188,7 @@ fn judge_answers(context: &Context, probes: &[Probe]) -> Result<(), Stop> {
             deadline_us,
             own_delay_max_us: OWN_DELAY_MAX_US,
         }
-        .check(&probes),
+        .check(probes),
     )
 }
 

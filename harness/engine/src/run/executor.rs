@@ -84,7 +84,7 @@ impl Executor {
                 .collect(),
             worst_stall_ms: millis(worst_stall),
             logs,
-            reproduce: self.plan.reproduce(&key.criterion),
+            reproduce: self.plan.reproduce(attempt),
         }
     }
 
@@ -94,7 +94,7 @@ impl Executor {
             scope: Arc::clone(&self.scope),
             provider: Arc::clone(&self.plan.provider),
             manifest: Arc::clone(&self.plan.manifest),
-            extra_env: self.plan.extra_env.clone(),
+            extra_env: attempt.extra_env.clone(),
             seed: attempt.seed,
             clock: Clock::start(),
         }
@@ -241,7 +241,11 @@ async fn tick(log: StallLog) {
 }
 
 /// Copies every log into the report folder, without secrets. Returns the paths relative to the run's.
-async fn keep_logs(environment: &Environment, folder: &Path, run_folder: &Path) -> Vec<String> {
+pub(super) async fn keep_logs(
+    environment: &Environment,
+    folder: &Path,
+    run_folder: &Path,
+) -> Vec<String> {
     let redactor = environment.redactor();
     let mut texts: Vec<(String, String)> = Vec::new();
     for instance in environment.instances() {

@@ -11,5 +11,5 @@ mod testbed;
 
 pub use dispatcher::{Outcome, run};
 pub use events::EventSender;
-pub use plan::{Plan, RunError};
+pub use plan::{Plan, Planned, RunError, shell_word};
 pub use testbed::{Testbed, TestbedError};

@@ -13,7 +13,7 @@ pub use engine::{Why, engine_answers};
 pub use error::DockerError;
 pub use image::{
     ImageOverrides, ImageRef, Images, OFFICIAL_POSTGRES, OFFICIAL_REDIS, OURS_POSTGRES, OURS_REDIS,
-    choose_images,
+    choose_images, image_here,
 };
 pub use sweep::{OwnedContainer, list_owned, remove_by_label};
 
