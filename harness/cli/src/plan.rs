@@ -14,13 +14,13 @@ pub(crate) const JOBS_DEFAULT: u16 = 4;
 
 /// The profile's scenarios that the filters select. A filter that selects nothing is an error.
 pub(crate) fn select(filters: &[String], profile: Profile) -> anyhow::Result<Vec<Scenario>> {
-    let all = touchstone_scenarios::all();
-    let of_profile = || all.iter().filter(|s| s.criterion.profile <= profile);
+    let all = touchstone_scenarios::all;
+    let of_profile = || all().filter(|s| s.criterion.profile <= profile);
     for filter in filters {
         if of_profile().any(|s| s.criterion.matches(filter)) {
             continue;
         }
-        let elsewhere = all.iter().find(|s| s.criterion.matches(filter));
+        let elsewhere = all().find(|s| s.criterion.matches(filter));
         anyhow::bail!(UsageError(match elsewhere {
             Some(other) => format!(
                 "`{filter}` belongs to the {0} profile and this run is of the {profile} profile; add --profile {0}",

@@ -3,9 +3,10 @@
 
 use crate::clock::Clock;
 use crate::fault::Ledger;
-use crate::instance::Instance;
+use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
 use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
 use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
@@ -72,6 +73,15 @@ pub struct EnvironmentPlan {
     pub clock: Clock,
 }
 
+/// What one instance is started with instead of what the manifest says.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Environment, by variable.
+    pub env: BTreeMap<String, String>,
+    /// Values of placeholders, for instance `redis.password`.
+    pub placeholders: BTreeMap<String, String>,
+}
+
 /// Stores, proxies and instances of one scenario.
 #[derive(Debug)]
 pub struct Environment {
@@ -79,11 +89,18 @@ pub struct Environment {
     redis: Arc<Store>,
     postgres: Arc<Store>,
     proxies: ProxyThread,
+    wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Environment {
+    /// The same outside of a run, for a benchmark: nobody is told of what happens in it.
+    pub async fn start_unwatched(plan: EnvironmentPlan) -> Result<Self, EnvironmentError> {
+        let ledger = Arc::new(Ledger::new(plan.clock, EventSender::to_nobody(&plan.name)));
+        Self::start(plan, ledger).await
+    }
+
     /// Starts both stores, side by side, and the proxy thread. No instance yet.
     pub(crate) async fn start(
         plan: EnvironmentPlan,
@@ -98,12 +115,13 @@ impl Environment {
             (redis, postgres) => return Err(remove_and_report(redis, postgres).await),
         };
         let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
-        let instances = Mutex::default();
+        let (wirings, instances) = Default::default();
         let environment = Self {
             plan,
             redis,
             postgres,
             proxies,
+            wirings,
             instances,
             ledger,
         };
@@ -140,46 +158,71 @@ impl Environment {
         self.proxies.stalls()
     }
 
+    /// The places of instances so far, whether or not something was started there.
+    pub fn wirings(&self) -> Vec<Arc<Wiring>> {
+        self.wirings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Starts an instance and waits until it is ready. `env` is set over the manifest's environment.
     pub async fn start_instance(
         &self,
         env: &BTreeMap<String, String>,
     ) -> Result<Arc<Instance>, EnvironmentError> {
-        let instance = self.launch_instance(env).await?;
+        let wiring = self.wire().await?;
+        let instance = self.launch(
+            wiring,
+            &Overrides {
+                env: env.clone(),
+                ..Overrides::default()
+            },
+        )?;
         instance.wait_ready().await?;
         Ok(instance)
     }
 
-    /// Starts an instance, behind proxies of its own, and does not wait.
-    pub async fn launch_instance(
-        &self,
-        env: &BTreeMap<String, String>,
-    ) -> Result<Arc<Instance>, EnvironmentError> {
-        let index = self.instances().len();
+    /// Makes a place for an instance: its own proxies, leading to the stores.
+    pub async fn wire(&self) -> Result<Arc<Wiring>, EnvironmentError> {
+        let index = self.wirings().len();
         let redis = self.open_proxy(StoreKind::Redis, index).await?;
         let postgres = self.open_proxy(StoreKind::Postgres, index).await?;
+        let wiring = Arc::new(Wiring::new(index, redis, postgres));
+        self.wirings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&wiring));
+        Ok(wiring)
+    }
+
+    /// Starts an instance at its place, and does not wait.
+    pub fn launch(
+        &self,
+        wiring: Arc<Wiring>,
+        overrides: &Overrides,
+    ) -> Result<Arc<Instance>, EnvironmentError> {
         let http_port = free_port()?;
-        let values = self.placeholder_values(index, http_port, &redis, &postgres);
+        let mut values = self.placeholder_values(http_port, &wiring);
+        values.extend(overrides.placeholders.clone());
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, template) in &self.plan.manifest.subject.env {
             environment.insert(name.clone(), template.fill(|key| values.get(key).cloned()));
         }
         environment.extend(self.plan.extra_env.clone());
-        environment.extend(env.clone());
+        environment.extend(overrides.env.clone());
         let log_dir = self
             .plan
             .scope
             .make_dir(&format!("{}-subject", self.plan.name))?;
         let launch = LaunchPlan {
             run_id: self.plan.scope.run_id().to_owned(),
-            log_path: log_dir.join(format!("subject-{index}.log")),
+            log_path: log_dir.join(format!("subject-{}.log", wiring.index)),
             http_port,
             env: environment,
         };
         let manifest = Arc::clone(&self.plan.manifest);
-        let instance =
-            Instance::start(index, manifest, &launch, (redis, postgres), self.plan.clock)?;
-        let instance = Arc::new(instance);
+        let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
         self.instances
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -236,23 +279,18 @@ impl Environment {
         Ok(proxy)
     }
 
-    fn placeholder_values(
-        &self,
-        index: usize,
-        http_port: u16,
-        redis: &Proxy,
-        postgres: &Proxy,
-    ) -> BTreeMap<String, String> {
+    fn placeholder_values(&self, http_port: u16, wiring: &Wiring) -> BTreeMap<String, String> {
         let mut values = BTreeMap::from([
             ("http.port".to_owned(), http_port.to_string()),
-            ("instance".to_owned(), index.to_string()),
+            ("instance".to_owned(), wiring.index.to_string()),
         ]);
         let redis_database = self.plan.manifest.stores.redis_database.to_string();
-        for (store, proxy, database) in [
-            (&self.redis, redis, &redis_database),
-            (&self.postgres, postgres, &self.postgres.spec().database),
+        for (store, database) in [
+            (&self.redis, &redis_database),
+            (&self.postgres, &self.postgres.spec().database),
         ] {
-            let (kind, spec, address) = (store.kind(), store.spec(), proxy.address());
+            let (kind, spec) = (store.kind(), store.spec());
+            let address = wiring.proxy(kind).address();
             for (field, value) in [
                 ("host", address.ip().to_string()),
                 ("port", address.port().to_string()),

@@ -1,4 +1,4 @@
-//! One instance of the subject with what stands around it: its two proxies, its client, its log.
+//! One instance of the subject with what stands around it: its wiring, its client, its log.
 
 use crate::clock::Clock;
 use crate::poll::{Look, TimedOut, poll_until};
@@ -15,17 +15,43 @@ use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(2);
 
+/// The place of one instance: the two proxies that it will find the stores behind. It is there before
+/// the instance is, so that the network can be broken before the subject starts.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Counts from 0 within the environment.
+    pub index: usize,
+    redis: Proxy,
+    postgres: Proxy,
+}
+
+impl Wiring {
+    pub(crate) fn new(index: usize, redis: Proxy, postgres: Proxy) -> Self {
+        Self {
+            index,
+            redis,
+            postgres,
+        }
+    }
+
+    /// The proxy to a store.
+    pub fn proxy(&self, kind: StoreKind) -> &Proxy {
+        match kind {
+            StoreKind::Redis => &self.redis,
+            StoreKind::Postgres => &self.postgres,
+        }
+    }
+}
+
 /// One started instance. Each has its own proxies, so that the network can break for one alone.
 #[derive(Debug)]
 pub struct Instance {
-    /// Counts from 0 within the environment.
-    pub index: usize,
+    /// Its place.
+    pub wiring: Arc<Wiring>,
     /// Talks to it.
     pub http: HttpClient,
     /// What it has logged.
     pub log: Log,
-    redis: Proxy,
-    postgres: Proxy,
     address: SocketAddr,
     manifest: Arc<Manifest>,
     subject: Mutex<Subject>,
@@ -34,23 +60,19 @@ pub struct Instance {
 impl Instance {
     /// Starts the process; see [`Instance::wait_ready`].
     pub(crate) fn start(
-        index: usize,
+        wiring: Arc<Wiring>,
         manifest: Arc<Manifest>,
         plan: &LaunchPlan,
-        proxies: (Proxy, Proxy),
         clock: Clock,
     ) -> Result<Self, SubjectError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plan.http_port));
         let subject = Mutex::new(Subject::start(&manifest, plan)?);
         let http = HttpClient::new(address, Arc::clone(&manifest), clock);
         let log = Log::new(plan.log_path.clone());
-        let (redis, postgres) = proxies;
         Ok(Self {
-            index,
+            wiring,
             http,
             log,
-            redis,
-            postgres,
             address,
             manifest,
             subject,
@@ -59,10 +81,7 @@ impl Instance {
 
     /// The proxy between this instance and a store.
     pub fn proxy(&self, kind: StoreKind) -> &Proxy {
-        match kind {
-            StoreKind::Redis => &self.redis,
-            StoreKind::Postgres => &self.postgres,
-        }
+        self.wiring.proxy(kind)
     }
 
     /// Where it serves HTTP.

@@ -9,9 +9,14 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use testcontainers::ImageExt;
+use testcontainers::core::IntoContainerPort;
+use testcontainers::runners::AsyncRunner;
+use testcontainers_modules::postgres::Postgres;
+use testcontainers_modules::redis::Redis;
 use touchstone_engine::scope::RunScope;
 use touchstone_engine::store::docker::{
-    DockerServer, ImageOverrides, ImageRef, choose_images, engine_answers, list_owned,
+    DockerServer, ImageOverrides, ImageRef, RUN_LABEL, choose_images, engine_answers, list_owned,
     remove_by_label,
 };
 use touchstone_engine::store::{Provider, ServerSpec, ServerState, Store, StoreKind};
@@ -209,6 +214,27 @@ fn a_frozen_store_can_be_stopped_killed_and_removed_without_waiting_for_it() {
 }
 
 #[test]
+fn a_store_that_has_only_just_been_started_hears_the_stop() {
+    with_engine(|run| async {
+        for kind in StoreKind::ALL {
+            let store = run.store(kind).await;
+            store.stop().await.expect("stopped");
+            let start = Instant::now();
+            store.start().await.expect("started");
+            store.stop().await.expect("stopped");
+            assert_eq!(store.state().await.expect("state"), ServerState::Gone);
+            assert!(
+                start.elapsed() < Duration::from_secs(8),
+                "{:?}",
+                start.elapsed()
+            );
+            store.remove().await.expect("removed");
+        }
+        run
+    });
+}
+
+#[test]
 fn nothing_of_a_run_is_left_after_its_end() {
     with_engine(|run| async {
         let run_id = run.scope.run_id().to_owned();
@@ -359,6 +385,39 @@ fn an_image_that_cannot_be_had_is_named_with_what_to_do() {
             .expect_err("no registry there");
         assert!(why.what.contains("localhost:1/no/redis:1"), "{why}");
         assert!(why.remedy.contains("docker pull"), "{why}");
+        run
+    });
+}
+
+#[test]
+fn the_modules_work_with_the_images_unchanged_readiness_by_log_text_included() {
+    with_engine(|run| async {
+        let Provider::Docker(images) = &run.provider else {
+            unreachable!("the provider is Docker");
+        };
+        let label = (RUN_LABEL, run.scope.run_id().to_owned());
+        let redis = Redis::default()
+            .with_name(&images.redis.name)
+            .with_tag(&images.redis.tag)
+            .with_labels([label.clone()])
+            .start();
+        let postgres = Postgres::default()
+            .with_init_sql("CREATE TABLE kept (id int)".to_owned().into_bytes())
+            .with_name(&images.postgres.name)
+            .with_tag(&images.postgres.tag)
+            .with_labels([label])
+            .start();
+        let (redis, postgres) = tokio::join!(redis, postgres);
+        let (redis, postgres) = (redis.expect("redis"), postgres.expect("postgres"));
+        for (container, port) in [
+            (redis.ports().await, 6379_u16),
+            (postgres.ports().await, 5432),
+        ] {
+            let published = container.expect("ports").map_to_host_port_ipv4(port.tcp());
+            assert!(published.is_some(), "{port} is not published");
+        }
+        redis.rm().await.expect("removed");
+        postgres.rm().await.expect("removed");
         run
     });
 }

@@ -1,12 +1,15 @@
 //! The story that the outage criteria share: well before, noticed during, well again after.
 
+use std::sync::Arc;
 use std::time::Duration;
 use touchstone_core::check::Check;
 use touchstone_core::check::timeline::AnswersInTime;
 use touchstone_core::timeline::{HealthSeen, Probe, ProbeAnswer};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::{FaultGuard, ServerFaultKind};
+use touchstone_engine::instance::Instance;
 use touchstone_engine::prober::Prober;
+use touchstone_engine::proxy::{Blackhole, Scope};
 use touchstone_engine::scenario::{Context, OrFail, Stop, demand, expect};
 use touchstone_engine::store::StoreKind;
 
@@ -16,37 +19,121 @@ const OWN_DELAY_MAX_US: u64 = 200_000;
 /// Waiting for a state has a limit beyond its deadline, so that a late one is told with its time.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Which stores go away together, and how.
+/// How a store goes away.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outage {
-    pub(super) stores: &'static [StoreKind],
-    pub(super) kind: ServerFaultKind,
+pub(super) enum Way {
+    /// The server itself is stopped, killed or frozen.
+    Server(ServerFaultKind),
+    /// The server runs, but its packets are dropped: no reset, no acknowledgement.
+    Blackhole,
 }
 
-/// Injects the outage, watches health through it, heals the stores one after the other, and judges
-/// the whole timeline.
-pub(super) async fn watch_outage(context: &Context, outage: Outage) -> Result<(), Stop> {
-    let (environment, instance) = context.start().await?;
-    let prober = context.probe(&instance)?;
-    let pid = instance.pid();
-    see_steady(context, &prober, "before the fault").await?;
-    let mut faults = Vec::new();
-    for store in outage.stores {
-        context.step(format!("{:?} {store}", outage.kind));
-        faults.push((*store, environment.fault(*store, outage.kind).await?));
+impl Way {
+    fn verb(self) -> &'static str {
+        match self {
+            Way::Server(ServerFaultKind::Stop) => "stop",
+            Way::Server(ServerFaultKind::Kill) => "kill",
+            Way::Server(ServerFaultKind::Freeze) => "freeze",
+            Way::Blackhole => "black-hole",
+        }
     }
-    see_degraded(context, &prober, outage.stores).await?;
-    let mut away: Vec<StoreKind> = outage.stores.to_vec();
-    for (store, fault) in faults {
-        away.retain(|other| *other != store);
-        heal_and_see(context, &environment, &prober, (store, fault), &away).await?;
+}
+
+/// A subject under watch: its environment, its process and its health timeline.
+pub(super) struct Watch<'a> {
+    pub(super) context: &'a Context,
+    pub(super) environment: Arc<Environment>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) prober: Prober,
+    pid: i32,
+}
+
+impl<'a> Watch<'a> {
+    /// Starts the subject and sees its steady state.
+    pub(super) async fn start(context: &'a Context) -> Result<Self, Stop> {
+        let (environment, instance) = context.start().await?;
+        let prober = context.probe(&instance)?;
+        let pid = instance.pid();
+        see_steady(context, &prober, "before the fault").await?;
+        Ok(Self {
+            context,
+            environment,
+            instance,
+            prober,
+            pid,
+        })
     }
-    expect(
-        instance.exit().is_none() && instance.pid() == pid,
-        "the same process before and after the outage",
-        format!("{:?}", instance.exit()),
-    )?;
-    judge_answers(context, prober.finish().await)
+
+    /// Takes a store away.
+    pub(super) async fn lose(&self, store: StoreKind, way: Way) -> Result<FaultGuard, Stop> {
+        self.context.step(format!("{} {store}", way.verb()));
+        Ok(match way {
+            Way::Server(kind) => self.environment.fault(store, kind).await?,
+            Way::Blackhole => {
+                let fault = Blackhole { scope: Scope::All };
+                self.environment
+                    .network_fault(&self.instance.wiring, store, fault)
+                    .await?
+            }
+        })
+    }
+
+    /// Takes stores away together, sees health show it, brings them back one after the other, and
+    /// sees health show that too.
+    pub(super) async fn outage(&self, stores: &[StoreKind], way: Way) -> Result<(), Stop> {
+        let mut faults = Vec::new();
+        for store in stores {
+            faults.push((*store, self.lose(*store, way).await?));
+        }
+        see_degraded(self.context, &self.prober, stores).await?;
+        let mut away = stores.to_vec();
+        for (store, fault) in faults {
+            away.retain(|other| *other != store);
+            self.regain(store, fault, &away).await?;
+        }
+        Ok(())
+    }
+
+    /// Heals one store and sees it come back, those still away unchanged.
+    pub(super) async fn regain(
+        &self,
+        store: StoreKind,
+        fault: FaultGuard,
+        still_away: &[StoreKind],
+    ) -> Result<Probe, Stop> {
+        self.context.step(format!("heal {store}"));
+        fault.heal().await?;
+        self.environment.store(store).wait_ready().await?;
+        let ready_us = self.context.clock().now_us();
+        let deadline = self.context.deadline(|d| d.recover_ms);
+        let what = format!("health shows {store} connected again");
+        let probe = self
+            .prober
+            .wait_for(&what, ready_us, deadline + GRACE, |answer| {
+                is(answer, |seen| shows(seen, still_away))
+            })
+            .await
+            .or_fail(format!(
+                "{what} within {} ms of its readiness",
+                deadline.as_millis()
+            ))?;
+        let took = Duration::from_micros(probe.done_us.saturating_sub(ready_us));
+        self.context.met(&what, |d| d.recover_ms, took)?;
+        Ok(probe)
+    }
+
+    /// Ends the watch: still the same process, and every probe of the timeline answered in time.
+    pub(super) async fn finish(self) -> Result<Vec<Probe>, Stop> {
+        let exit = self.instance.exit();
+        expect(
+            exit.is_none() && self.instance.pid() == self.pid,
+            "the same process before and after",
+            exit.map_or_else(|| "another process".to_owned(), |exit| exit.to_string()),
+        )?;
+        let probes = self.prober.finish().await;
+        judge_answers(self.context, &probes)?;
+        Ok(probes)
+    }
 }
 
 /// The steady state: health says that all is well.
@@ -71,7 +158,7 @@ pub(super) async fn see_degraded(
     context: &Context,
     prober: &Prober,
     away: &[StoreKind],
-) -> Result<(), Stop> {
+) -> Result<Probe, Stop> {
     let gone_us = context.clock().now_us();
     let deadline = context.deadline(|d| d.health_notice_ms);
     let what = format!("health degraded with {} disconnected", names(away));
@@ -86,38 +173,12 @@ pub(super) async fn see_degraded(
         ))?;
     context.observe(probe.describe());
     let took = Duration::from_micros(probe.done_us.saturating_sub(gone_us));
-    context.met(&what, |d| d.health_notice_ms, took)
-}
-
-/// Heals one store and sees it come back, the ones still away unchanged.
-pub(super) async fn heal_and_see(
-    context: &Context,
-    environment: &Environment,
-    prober: &Prober,
-    (store, fault): (StoreKind, FaultGuard),
-    still_away: &[StoreKind],
-) -> Result<(), Stop> {
-    context.step(format!("heal {store}"));
-    fault.heal().await?;
-    environment.store(store).wait_ready().await?;
-    let ready_us = context.clock().now_us();
-    let deadline = context.deadline(|d| d.recover_ms);
-    let what = format!("health shows {store} connected again");
-    let probe = prober
-        .wait_for(&what, ready_us, deadline + GRACE, |answer| {
-            is(answer, |seen| shows(seen, still_away))
-        })
-        .await
-        .or_fail(format!(
-            "{what} within {} ms of its readiness",
-            deadline.as_millis()
-        ))?;
-    let took = Duration::from_micros(probe.done_us.saturating_sub(ready_us));
-    context.met(&what, |d| d.recover_ms, took)
+    context.met(&what, |d| d.health_notice_ms, took)?;
+    Ok(probe)
 }
 
 /// Every probe of the timeline was answered in time.
-pub(super) fn judge_answers(context: &Context, probes: Vec<Probe>) -> Result<(), Stop> {
+fn judge_answers(context: &Context, probes: &[Probe]) -> Result<(), Stop> {
     let deadline_us = context.manifest().deadlines.health_answer_ms * 1000;
     context.observe(format!("{} probes in one timeline", probes.len()));
     let slowest = probes.iter().map(Probe::latency_us).max().unwrap_or(0);
@@ -127,7 +188,7 @@ pub(super) fn judge_answers(context: &Context, probes: Vec<Probe>) -> Result<(),
             deadline_us,
             own_delay_max_us: OWN_DELAY_MAX_US,
         }
-        .check(&probes),
+        .check(probes),
     )
 }
 

@@ -80,7 +80,7 @@ pub(super) fn select(
         .mutants
         .sort_by_key(|mutant| place(mutant.scenario.criterion.id));
     if filters.is_empty() {
-        let ids = touchstone_scenarios::all().iter().map(|s| s.criterion.id);
+        let ids = touchstone_scenarios::all().map(|s| s.criterion.id);
         let is_unproven = |id: &&str| {
             !section
                 .caught_by
@@ -104,16 +104,13 @@ pub(super) fn select(
 }
 
 fn scenario(id: &str) -> Option<Scenario> {
-    let all = touchstone_scenarios::all();
-    all.iter()
+    touchstone_scenarios::all()
         .find(|s| s.criterion.id.eq_ignore_ascii_case(id))
         .copied()
 }
 
 fn place(id: &str) -> Option<usize> {
-    touchstone_scenarios::all()
-        .iter()
-        .position(|s| s.criterion.id == id)
+    touchstone_scenarios::all().position(|s| s.criterion.id == id)
 }
 
 /// Whether a text has the form of a criterion's id, `AREA-NUMBER`.

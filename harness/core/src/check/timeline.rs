@@ -71,12 +71,14 @@ impl StoreSeen {
 /// One outage, as the harness made it. Microseconds since the scenario began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultWindow {
-    /// From here on the store was surely gone.
-    pub gone_from_us: u64,
-    /// Until here it was surely gone.
-    pub gone_until_us: u64,
-    /// From here on it surely answered again.
-    pub ready_from_us: u64,
+    /// Until here the store was surely there.
+    pub begins_us: u64,
+    /// From here on health has to show the outage: when it was first seen to, or the deadline.
+    pub shown_from_us: u64,
+    /// Until here the store was surely gone.
+    pub ends_us: u64,
+    /// From here on health has to show the return: when it was first seen to, or the deadline.
+    pub restored_from_us: u64,
 }
 
 /// The state of one store on the timeline changes with the fault windows, one to one.
@@ -86,10 +88,6 @@ pub struct FollowsFaults {
     pub store: StoreSeen,
     /// The outages, in order, not overlapping.
     pub windows: Vec<FaultWindow>,
-    /// How soon an outage must show.
-    pub notice_us: u64,
-    /// How soon the return must show.
-    pub recover_us: u64,
 }
 
 impl Check for FollowsFaults {
@@ -137,17 +135,15 @@ impl Check for FollowsFaults {
 }
 
 impl FollowsFaults {
-    /// Sent and answered while the store was gone for longer than may go unnoticed.
+    /// Sent and answered while health has to show that the store is gone.
     fn is_judged_gone(&self, probe: &Probe, window: &FaultWindow) -> bool {
-        probe.sent_us >= window.gone_from_us + self.notice_us
-            && probe.done_us <= window.gone_until_us
+        probe.sent_us >= window.shown_from_us && probe.done_us <= window.ends_us
     }
 
-    /// Sent and answered while the store had been there for longer than recovery may take.
+    /// Sent and answered while health has to show that the store is there.
     fn is_judged_present(&self, probe: &Probe) -> bool {
         self.windows.iter().all(|window| {
-            probe.done_us < window.gone_from_us
-                || probe.sent_us >= window.ready_from_us + self.recover_us
+            probe.done_us < window.begins_us || probe.sent_us >= window.restored_from_us
         })
     }
 
@@ -218,12 +214,11 @@ mod tests {
         FollowsFaults {
             store: StoreSeen::Redis,
             windows: vec![FaultWindow {
-                gone_from_us: 100 * MS,
-                gone_until_us: 2000 * MS,
-                ready_from_us: 2100 * MS,
+                begins_us: 100 * MS,
+                shown_from_us: 1100 * MS,
+                ends_us: 2000 * MS,
+                restored_from_us: 2600 * MS,
             }],
-            notice_us: 1000 * MS,
-            recover_us: 500 * MS,
         }
     }
 

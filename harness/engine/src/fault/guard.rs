@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::server::{ServerFault, ServerFaultKind};
 use crate::environment::{Environment, EnvironmentError};
-use crate::instance::Instance;
+use crate::instance::Wiring;
 use crate::proxy::NetworkFault;
 use crate::proxy::fault::Fault;
 use crate::store::{StoreError, StoreKind};
@@ -77,7 +77,7 @@ impl Environment {
         kind: ServerFaultKind,
     ) -> Result<FaultGuard, EnvironmentError> {
         let fault =
-            ServerFault::inject(kind, Arc::clone(self.store(store)), self.instances()).await?;
+            ServerFault::inject(kind, Arc::clone(self.store(store)), self.wirings()).await?;
         let record = FaultRecord {
             name: kind.name().to_owned(),
             target: store.to_string(),
@@ -89,14 +89,14 @@ impl Environment {
         Ok(self.enter(record, Held::Server(fault)))
     }
 
-    /// Puts a network fault between one instance and a store.
+    /// Puts a network fault between the place of one instance and a store.
     pub async fn network_fault(
         &self,
-        instance: &Instance,
+        wiring: &Wiring,
         store: StoreKind,
         fault: impl Fault,
     ) -> Result<FaultGuard, EnvironmentError> {
-        let fault = instance.proxy(store).inject(fault).await?;
+        let fault = wiring.proxy(store).inject(fault).await?;
         let record = FaultRecord {
             name: fault.name().to_owned(),
             target: fault.target().to_owned(),

@@ -1,7 +1,7 @@
 //! Faults of a whole server: it is stopped, killed or frozen, for every instance at once.
 
 use crate::environment::EnvironmentError;
-use crate::instance::Instance;
+use crate::instance::Wiring;
 use crate::poll::{Look, poll_until};
 use crate::proxy::{NetworkFault, Refuse};
 use crate::store::{ServerState, Store, StoreError};
@@ -45,7 +45,7 @@ impl ServerFaultKind {
 pub(super) struct ServerFault {
     kind: ServerFaultKind,
     store: Arc<Store>,
-    instances: Vec<Arc<Instance>>,
+    wirings: Vec<Arc<Wiring>>,
     refusals: Vec<NetworkFault>,
     bite: Option<String>,
 }
@@ -55,7 +55,7 @@ impl ServerFault {
     pub(super) async fn inject(
         kind: ServerFaultKind,
         store: Arc<Store>,
-        instances: Vec<Arc<Instance>>,
+        wirings: Vec<Arc<Wiring>>,
     ) -> Result<Self, EnvironmentError> {
         match kind {
             ServerFaultKind::Stop => store.stop().await?,
@@ -65,14 +65,14 @@ impl ServerFault {
         let mut fault = Self {
             kind,
             store,
-            instances,
+            wirings,
             refusals: Vec::new(),
             bite: None,
         };
         if kind.leads_to() == ServerState::Gone {
             // A stopped server's port refuses; the proxy in front of it must do the same.
-            for instance in &fault.instances {
-                let proxy = instance.proxy(fault.store.kind());
+            for wiring in &fault.wirings {
+                let proxy = wiring.proxy(fault.store.kind());
                 fault.refusals.push(proxy.inject(Refuse).await?);
             }
         }
@@ -94,9 +94,9 @@ impl ServerFault {
         }
         self.store.start().await?;
         wait_listening(&self.store).await?;
-        for instance in &self.instances {
+        for wiring in &self.wirings {
             let upstream = self.store.address().await;
-            instance
+            wiring
                 .proxy(self.store.kind())
                 .set_upstream(upstream)
                 .await?;

@@ -13,13 +13,13 @@
 //! connection before the proxy hears of it.
 
 mod connection;
-mod drops;
 mod error;
 pub mod fault;
 mod flow;
 mod handle;
 mod record;
 mod server;
+mod sock_diag;
 mod socket;
 mod stall;
 mod thread;

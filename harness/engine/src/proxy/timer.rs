@@ -177,7 +177,11 @@ mod tests {
             let server = Rc::clone(&timer);
             tokio::task::spawn_local(async move { server.run().await });
             let start = Instant::now();
-            // Later ones first: an earlier time has to set the timer anew.
+            // First, so that the others have to set the timer anew.
+            let distant = Rc::clone(&timer);
+            tokio::task::spawn_local(async move {
+                distant.sleep_until(start + Duration::from_secs(3600)).await;
+            });
             let sleepers = [9_000, 200, 5_000, 0, 1_300, 200].map(|wait_us| {
                 let timer = Rc::clone(&timer);
                 let due = start + Duration::from_micros(wait_us);

@@ -21,6 +21,15 @@ impl EventSender {
         }
     }
 
+    /// A sender outside of a run: there is no dispatcher.
+    pub(crate) fn to_nobody(name: &str) -> Self {
+        let key = ScenarioKey {
+            criterion: name.to_owned(),
+            attempt: 1,
+        };
+        Self::new(key, Instant::now(), std::sync::mpsc::channel().0)
+    }
+
     /// Sends what `kind` makes of the attempt's key.
     pub(crate) fn send(&self, kind: impl FnOnce(ScenarioKey) -> RunEventKind) {
         let event = stamp(self.began, kind(self.key.clone()));

@@ -250,7 +250,7 @@ pub(super) async fn keep_logs(
     let mut texts: Vec<(String, String)> = Vec::new();
     for instance in environment.instances() {
         texts.push((
-            format!("subject-{}.log", instance.index),
+            format!("subject-{}.log", instance.wiring.index),
             instance.log.text(),
         ));
     }

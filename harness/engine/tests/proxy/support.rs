@@ -132,6 +132,22 @@ pub(crate) fn connect_and_read(address: SocketAddr) -> Result<usize, io::ErrorKi
     read_outcome(&mut stream)
 }
 
+/// Writes until all buffers on the way to a peer that does not read are full; how many bytes.
+pub(crate) fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_write_timeout(Some(WATCH)).unwrap();
+    let mut written = 0;
+    let error = loop {
+        assert!(written < 256 * 1024 * 1024, "nothing holds the source up");
+        match stream.write(&[7; 64 * 1024]) {
+            Ok(count) => written += count,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    written
+}
+
 /// Makes the drop of the stream send a reset.
 pub(crate) fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream)

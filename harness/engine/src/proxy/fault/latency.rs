@@ -41,6 +41,7 @@ pub struct Latency {
 
 #[derive(Default)]
 pub(crate) struct LatencyBite {
+    held: AtomicU64,
     chunks: AtomicU64,
     shortest_us: AtomicU64,
     longest_us: AtomicU64,
@@ -51,8 +52,17 @@ impl Evidence for LatencyBite {
         let chunks = self.chunks.load(Ordering::Acquire);
         let shortest_us = self.shortest_us.load(Ordering::Relaxed);
         let longest_us = self.longest_us.load(Ordering::Relaxed);
-        (chunks > 0)
-            .then(|| format!("{chunks} chunks were held back for {shortest_us} to {longest_us} us"))
+        let held = self.held.load(Ordering::Relaxed);
+        // A subject that ends while its bytes are held back was bitten, too.
+        let none_passed =
+            (held > 0).then(|| format!("{held} chunks were held back, none passed yet"));
+        let passed =
+            || format!("{chunks} chunks were held back for {shortest_us} to {longest_us} us");
+        if chunks > 0 {
+            Some(passed())
+        } else {
+            none_passed
+        }
     }
 }
 
@@ -115,6 +125,7 @@ pub(crate) struct FlowDelay {
 impl FlowDelay {
     /// For how long the next chunk is held back.
     pub(crate) fn draw(&mut self) -> Duration {
+        self.bite.held.fetch_add(1, Ordering::Relaxed);
         let jitter_ns = match self.jitter_ns {
             0 => 0,
             most => self.rng.random_range(0..=most),

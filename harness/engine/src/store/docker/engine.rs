@@ -9,7 +9,7 @@ use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error as ClientError;
 use testcontainers::bollard::models::{ContainerInspectResponse, PortBinding};
 use testcontainers::bollard::query_parameters::{
-    KillContainerOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
+    KillContainerOptionsBuilder, LogsOptionsBuilder, WaitContainerOptions,
 };
 use testcontainers::core::client::docker_client_instance;
 
@@ -146,23 +146,24 @@ impl Engine {
         except(answer, &[NOT_MODIFIED]).map_err(|e| self.failed("start", server, &e))
     }
 
-    pub(super) async fn stop(
+    /// Sends a signal; a server that does not run needs none.
+    pub(super) async fn signal(
         &self,
+        signal: &str,
         server: &str,
         id: &str,
-        deadline: Duration,
     ) -> Result<(), DockerError> {
-        let seconds = i32::try_from(deadline.as_secs()).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::new().t(seconds).build();
-        let answer = self.docker.stop_container(id, Some(options)).await;
-        except(answer, &[NOT_MODIFIED]).map_err(|e| self.failed("stop", server, &e))
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        let answer = self.docker.kill_container(id, Some(options)).await;
+        except(answer, &[CONFLICT]).map_err(|e| self.failed("signal", server, &e))
     }
 
-    pub(super) async fn kill(&self, server: &str, id: &str) -> Result<(), DockerError> {
-        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        let answer = self.docker.kill_container(id, Some(options)).await;
-        // Conflict: it does not run, which is what was wanted.
-        except(answer, &[CONFLICT]).map_err(|e| self.failed("kill", server, &e))
+    /// Waits until the container has ended, at most so long. The engine tells, without being asked
+    /// again and again.
+    pub(super) async fn has_ended(&self, id: &str, within: Duration) -> bool {
+        let mut ends = self.docker.wait_container(id, None::<WaitContainerOptions>);
+        // An error, too: an exit code other than 0 is one, and so is a container that is not there.
+        tokio::time::timeout(within, ends.next()).await.is_ok()
     }
 
     pub(super) async fn pause(&self, server: &str, id: &str) -> Result<(), DockerError> {

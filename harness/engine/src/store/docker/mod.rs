@@ -22,15 +22,17 @@ use crate::poll::{Look, poll_until};
 use engine::Engine;
 use request::Container;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The label that names the run.
 pub const RUN_LABEL: &str = "touchstone.run";
 /// The label that names the owning process as `pid:start_ticks`.
 pub const OWNER_LABEL: &str = "touchstone.owner";
 
-/// How long a server may take to end after the signal that asks it to, before the engine kills it.
+/// How long a server may take to end after the signal that asks it to.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// After this long the signal is sent again.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(300);
 /// How long the engine may take to show what it has acknowledged.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 /// Each look is a request to the engine, which has other work.
@@ -88,20 +90,39 @@ impl DockerServer {
     }
 
     /// The polite end: SIGTERM for Redis, SIGINT (a fast shutdown) for Postgres, whose SIGTERM would
-    /// wait for its clients; the image says which. A frozen server is thawed first, or it could not
-    /// hear, and the engine would wait out its whole deadline.
+    /// wait for its clients. A frozen server is thawed first, or it could not hear.
+    ///
+    /// Not the engine's own stop, which signals once: until the entrypoint, a shell, has made way for
+    /// the server, process 1 is deaf to that, and ten seconds pass.
     pub async fn stop(&mut self) -> Result<(), DockerError> {
+        let signal = match self.kind {
+            StoreKind::Redis => "SIGTERM",
+            StoreKind::Postgres => "SIGINT",
+        };
         self.thaw().await?;
         self.address = None;
-        self.engine
-            .stop(&self.name, self.container.id(), STOP_DEADLINE)
-            .await
+        let started = Instant::now();
+        while started.elapsed() < STOP_DEADLINE {
+            self.engine
+                .signal(signal, &self.name, self.container.id())
+                .await?;
+            if self
+                .engine
+                .has_ended(self.container.id(), SIGNAL_INTERVAL)
+                .await
+            {
+                break;
+            }
+        }
+        self.wait_state(ServerState::Gone).await
     }
 
     /// SIGKILL for every process of it; returns when it is gone. Frozen or not makes no difference.
     pub async fn kill(&mut self) -> Result<(), DockerError> {
         self.address = None;
-        self.engine.kill(&self.name, self.container.id()).await?;
+        self.engine
+            .signal("SIGKILL", &self.name, self.container.id())
+            .await?;
         self.wait_state(ServerState::Gone).await
     }
 

@@ -1,0 +1,178 @@
+//! What a measurement was made on. Criterion keeps times only; without this they cannot be judged later.
+
+use crate::BenchError;
+use crate::baseline::rounded;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use touchstone_core::record::MachineRecord;
+
+/// One run of one bench target, left in criterion's directory beside its estimates.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BenchRun {
+    /// The bench target.
+    pub bench: String,
+    /// The command that repeats it.
+    pub command: String,
+    /// When the stores were asked for: estimates that are older are not of this run.
+    pub started_at: jiff::Timestamp,
+    /// When the last benchmark was over.
+    pub finished_at: jiff::Timestamp,
+    /// The cargo profile of the client that measured, as far as it can tell.
+    pub client_profile: String,
+    /// The backend that was measured, if one was.
+    pub backend: Option<BackendBuild>,
+    /// `process` or `docker`.
+    pub provider: String,
+    /// Why that one.
+    pub provider_reason: String,
+    /// Versions of stores, kernel and harness.
+    pub versions: BTreeMap<String, String>,
+    /// What it ran on.
+    pub machine: MachineRecord,
+    /// Runnable tasks, averaged over one minute, before; others' work included.
+    pub load_before: f64,
+    /// The same after; the benchmark's own work included.
+    pub load_after: f64,
+    /// What was measured in pairs, by benchmark group.
+    pub ratios: BTreeMap<String, PairedRatio>,
+}
+
+/// How the backend was built.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackendBuild {
+    /// The cargo profile.
+    pub profile: String,
+    /// What cargo says of it.
+    pub opt_level: String,
+}
+
+/// How many times as long something takes by a detour, measured turn by turn: what else the machine
+/// does meets both alike, which times of two separate minutes cannot claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairedRatio {
+    /// How often both were measured.
+    pub pairs: usize,
+    /// The straight way's median.
+    pub direct_median_us: f64,
+    /// The detour's median.
+    pub proxied_median_us: f64,
+    /// The second by the first.
+    pub ratio: f64,
+    /// The lowest such ratio among [`PairedRatio::BLOCKS`] equal parts of the measurement.
+    pub ratio_lowest_block: f64,
+    /// The highest.
+    pub ratio_highest_block: f64,
+}
+
+impl PairedRatio {
+    /// In how many parts the measurement is cut to show how much the ratio itself wavers.
+    pub const BLOCKS: usize = 10;
+
+    /// From pairs of (direct, proxied) nanoseconds in the order of measurement; `None` if there are too
+    /// few for every part to have one.
+    pub fn of(pairs_ns: &[(u64, u64)]) -> Option<Self> {
+        let medians = |pairs: &[(u64, u64)]| {
+            let direct = median(pairs.iter().map(|pair| pair.0));
+            (direct, median(pairs.iter().map(|pair| pair.1)))
+        };
+        let block_size = pairs_ns.len() / Self::BLOCKS;
+        if block_size == 0 {
+            return None;
+        }
+        let blocks: Vec<f64> = pairs_ns
+            .chunks_exact(block_size)
+            .map(medians)
+            .map(|(direct, proxied)| proxied / direct)
+            .collect();
+        let (direct, proxied) = medians(pairs_ns);
+        Some(Self {
+            pairs: pairs_ns.len(),
+            direct_median_us: rounded(direct / 1e3),
+            proxied_median_us: rounded(proxied / 1e3),
+            ratio: rounded(proxied / direct),
+            ratio_lowest_block: rounded(blocks.iter().copied().fold(f64::INFINITY, f64::min)),
+            ratio_highest_block: rounded(blocks.iter().copied().fold(0.0, f64::max)),
+        })
+    }
+}
+
+fn median(values_ns: impl Iterator<Item = u64>) -> f64 {
+    let mut sorted: Vec<u64> = values_ns.collect();
+    sorted.sort_unstable();
+    let middle = sorted.len() / 2;
+    let upper = sorted[middle] as f64;
+    if sorted.len() % 2 == 1 {
+        return upper;
+    }
+    (sorted[middle - 1] as f64 + upper) / 2.0
+}
+
+impl BenchRun {
+    /// Writes it where [`crate::baseline`] looks.
+    pub fn save(&self) -> Result<(), BenchError> {
+        let path = run_path(&criterion_dir(), &self.bench);
+        let text = serde_json::to_string_pretty(self).map_err(|source| BenchError::Format {
+            path: path.clone(),
+            source,
+        })?;
+        std::fs::create_dir_all(criterion_dir()).map_err(BenchError::file(&path))?;
+        std::fs::write(&path, text).map_err(BenchError::file(&path))
+    }
+}
+
+/// Where the note of a bench target's last run lies.
+pub(crate) fn run_path(criterion_dir: &Path, bench: &str) -> PathBuf {
+    criterion_dir.join(format!("{bench}.run.json"))
+}
+
+/// The workspace, as it was when this was built: benchmarks run where they are built.
+pub fn workspace_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// Criterion's directory. Said here, not left to criterion, so that the notes lie beside its files.
+pub fn criterion_dir() -> PathBuf {
+    let from_env = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let dir = from_env("CRITERION_HOME")
+        .or_else(|| Some(from_env("CARGO_TARGET_DIR")?.join("criterion")));
+    workspace_root().join(dir.unwrap_or_else(|| PathBuf::from("target/criterion")))
+}
+
+/// Runnable tasks averaged over the last minute; 0 where the kernel does not tell.
+pub(crate) fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|first| first.parse().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_of_medians_so_that_one_stall_changes_nothing() {
+        let mut pairs = vec![(100, 150); 100];
+        pairs[7] = (100, 50_000_000);
+        let ratio = PairedRatio::of(&pairs).expect("enough pairs");
+        assert!((ratio.ratio - 1.5).abs() < 1e-9, "{ratio:?}");
+        assert!((ratio.ratio_highest_block - 1.5).abs() < 1e-9, "{ratio:?}");
+    }
+
+    #[test]
+    fn a_ratio_that_wavers_shows_it_in_its_blocks() {
+        let mut pairs = vec![(100, 120); 50];
+        pairs.extend([(100, 200); 50]);
+        let ratio = PairedRatio::of(&pairs).expect("enough pairs");
+        assert!((ratio.ratio_lowest_block - 1.2).abs() < 1e-9, "{ratio:?}");
+        assert!((ratio.ratio_highest_block - 2.0).abs() < 1e-9, "{ratio:?}");
+    }
+
+    #[test]
+    fn a_smoke_run_has_no_ratio() {
+        assert_eq!(PairedRatio::of(&[(1, 2)]), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! CACHE-5, without held schedules: readers, updates, invalidations and evictions at the same time, on
+//! two instances of which one has a slower line to Redis.
+
+use super::client::Entity;
+use crate::store_view::StoreView;
+use futures::future::join_all;
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use touchstone_core::Verdict;
+use touchstone_engine::clock::Clock;
+use touchstone_engine::environment::Environment;
+use touchstone_engine::instance::Instance;
+use touchstone_engine::proxy::fault::{Direction, Latency};
+use touchstone_engine::scenario::{Context, Stop, demand};
+use touchstone_engine::store::StoreKind;
+use touchstone_engine::subject::OperationName;
+use touchstone_engine::subject::manifest::Template;
+
+const CLIENTS: std::ops::RangeInclusive<usize> = 2..=4;
+const ACTIONS_MAX: usize = 12;
+/// Long against an update, short against every timeout: what a slow line does to a fill.
+const DELAY_MAX_MS: u64 = 12;
+const PAUSE_MAX_MS: u64 = 6;
+
+/// What one client does next. The flag is the instance: the slow one, or the other.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Reads through the cache.
+    Read(bool),
+    /// Updates, with a value that nobody else writes.
+    Update(bool),
+    /// Takes the entry out of the cache, through the service.
+    Invalidate(bool),
+    /// The store loses the entry, as under memory pressure.
+    Evict,
+    /// Does nothing for so many milliseconds: part of the schedule, no wait for a state.
+    Pause(u64),
+}
+
+/// What several clients do at the same time.
+#[derive(Debug, Clone)]
+pub struct Interleaving {
+    /// How long each way to Redis takes for the slow instance.
+    pub delay_ms: u64,
+    /// The clients' actions.
+    pub clients: Vec<Vec<Action>>,
+}
+
+/// A service whose cache is watched.
+#[derive(Debug)]
+pub struct CacheSubject {
+    environment: Arc<Environment>,
+    instances: [Arc<Instance>; 2],
+    store: StoreView,
+    entity_key: Template,
+    clock: Clock,
+}
+
+impl CacheSubject {
+    /// Starts an environment with two instances.
+    pub async fn open(context: &Context) -> Result<Self, Stop> {
+        use OperationName::{EntityCreate, EntityInvalidate, EntityRead, EntityUpdate};
+        context.require(&[EntityCreate, EntityRead, EntityUpdate, EntityInvalidate])?;
+        let key = context.manifest().keys.entity.as_ref();
+        let entity_key = context.section("keys.entity", key)?.clone();
+        let (environment, slow) = context.start().await?;
+        let other = environment.start_instance(&BTreeMap::new()).await?;
+        Ok(Self {
+            store: StoreView::open(&environment).await?,
+            environment,
+            instances: [slow, other],
+            entity_key,
+            clock: context.clock(),
+        })
+    }
+
+    /// Interleavings of a few clients.
+    pub fn interleavings() -> impl Strategy<Value = Interleaving> {
+        let action = prop_oneof![
+            6 => any::<bool>().prop_map(Action::Read),
+            3 => any::<bool>().prop_map(Action::Update),
+            1 => any::<bool>().prop_map(Action::Invalidate),
+            2 => proptest::strategy::Just(Action::Evict),
+            2 => (1..=PAUSE_MAX_MS).prop_map(Action::Pause),
+        ];
+        let clients = vec(vec(action, 1..=ACTIONS_MAX), CLIENTS);
+        (0..=DELAY_MAX_MS, clients)
+            .prop_map(|(delay_ms, clients)| Interleaving { delay_ms, clients })
+    }
+
+    /// Carries an interleaving out on a new entity, reads it on both instances when all is quiet, and
+    /// judges the history.
+    pub async fn run(&self, interleaving: Interleaving) -> Result<(), Stop> {
+        let entity = Entity::create(&self.instances[1].http, self.clock, "v0").await?;
+        let delay = Latency {
+            delay: Duration::from_millis(interleaving.delay_ms),
+            jitter: Duration::ZERO,
+            direction: Direction::Both,
+        };
+        let slow_line =
+            self.environment
+                .network_fault(&self.instances[0].wiring, StoreKind::Redis, delay);
+        let slow_line = slow_line.await?;
+        let next_value = AtomicU32::new(1);
+        let clients = (1..)
+            .zip(&interleaving.clients)
+            .map(|(client, actions)| self.client(client, actions, &entity, &next_value));
+        let ended: Result<(), Stop> = join_all(clients).await.into_iter().collect();
+        slow_line.heal().await?;
+        ended?;
+        for instance in &self.instances {
+            entity.read(&instance.http, 0).await?;
+        }
+        match entity.judge() {
+            Verdict::Fail(finding) => {
+                let schedule = format!("the schedule: {interleaving:?}");
+                Err(Stop::Fail(finding.with_evidence(schedule)))
+            }
+            // A schedule without an update proves nothing, which is no fault of anybody's.
+            Verdict::Unknown { .. } => Ok(()),
+            verdict => demand(verdict),
+        }
+    }
+
+    async fn client(
+        &self,
+        client: u32,
+        actions: &[Action],
+        entity: &Entity,
+        next_value: &AtomicU32,
+    ) -> Result<(), Stop> {
+        let http = |slow: bool| &self.instances[usize::from(!slow)].http;
+        for action in actions {
+            match action {
+                Action::Read(slow) => {
+                    entity.read(http(*slow), client).await?;
+                }
+                Action::Update(slow) => {
+                    let value = format!("v{}", next_value.fetch_add(1, Ordering::Relaxed));
+                    entity.update(http(*slow), client, &value).await?;
+                }
+                Action::Invalidate(slow) => {
+                    let values: &[(&str, &[u8])] = &[("id", entity.id.as_bytes())];
+                    let name = OperationName::EntityInvalidate;
+                    http(*slow).call(name, values).await?;
+                }
+                Action::Evict => {
+                    let id = || Some(entity.id.clone());
+                    let key = self
+                        .entity_key
+                        .fill(|name| (name == "id").then(id).flatten());
+                    self.store.delete(&key).await?;
+                }
+                Action::Pause(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            }
+        }
+        Ok(())
+    }
+}

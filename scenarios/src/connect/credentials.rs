@@ -1,0 +1,134 @@
+//! CONN-5: wrong credentials are told in the server's words, and no password is.
+
+use super::refused_start::see_refused_start;
+use futures::FutureExt;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use touchstone_core::{Criterion, Profile};
+use touchstone_engine::environment::{Environment, Overrides};
+use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
+use touchstone_engine::store::StoreKind;
+
+const WRONG_PASSWORD: &str = "wrong-password-canary";
+const POWERLESS_USER: &str = "powerless";
+const POWERLESS_PASSWORD: &str = "powerless-password-canary";
+
+/// CONN-5.
+pub(super) const WRONG: Scenario = Scenario {
+    criterion: Criterion {
+        id: "CONN-5",
+        statement: "Wrong password, or a user that the ACL allows nothing: exit code 1 with the server's error, and no password anywhere in the output",
+        profile: Profile::Merge,
+    },
+    expected: Duration::from_secs(1),
+    run: |context| wrong(context).boxed(),
+};
+
+/// One attempt to start with bad credentials.
+struct BadCredentials {
+    store: StoreKind,
+    what: &'static str,
+    placeholders: &'static [(&'static str, &'static str)],
+    /// Parts of the server's own error, in lower case; one of them must be in the output.
+    server_says: &'static [&'static str],
+}
+
+const ATTEMPTS: &[BadCredentials] = &[
+    BadCredentials {
+        store: StoreKind::Redis,
+        what: "a wrong Redis password",
+        placeholders: &[("redis.password", WRONG_PASSWORD)],
+        server_says: &["wrongpass", "invalid username-password pair"],
+    },
+    BadCredentials {
+        store: StoreKind::Redis,
+        what: "a Redis user without permissions",
+        placeholders: &[
+            ("redis.user", POWERLESS_USER),
+            ("redis.password", POWERLESS_PASSWORD),
+        ],
+        server_says: &["noperm", "no permissions", "has no permission"],
+    },
+    BadCredentials {
+        store: StoreKind::Postgres,
+        what: "a wrong Postgres password",
+        placeholders: &[("postgres.password", WRONG_PASSWORD)],
+        server_says: &["password authentication failed", "28p01"],
+    },
+];
+
+async fn wrong(context: &Context) -> Result<(), Stop> {
+    let environment = context.stores().await?;
+    add_powerless_user(&environment).await?;
+    for attempt in ATTEMPTS {
+        // A subject that takes no user name cannot be given another one.
+        let used = |(placeholder, _): &(&str, &str)| {
+            let templates = context.manifest().subject.env.values();
+            templates
+                .flat_map(|t| t.placeholders())
+                .any(|name| name == *placeholder)
+        };
+        match attempt
+            .placeholders
+            .iter()
+            .find(|placeholder| !used(placeholder))
+        {
+            None => start_with(context, &environment, attempt).await?,
+            Some((placeholder, _)) => context.observe(format!(
+                "{} was not tried: the manifest uses no {{{placeholder}}}",
+                attempt.what
+            )),
+        }
+    }
+    Ok(())
+}
+
+async fn add_powerless_user(environment: &Environment) -> Result<(), Stop> {
+    let mut store = environment.store(StoreKind::Redis).redis(0).await?;
+    let password = format!(">{POWERLESS_PASSWORD}");
+    redis::cmd("ACL")
+        .arg(&["SETUSER", POWERLESS_USER, "on", &password, "-@all"])
+        .exec_async(&mut store)
+        .await?;
+    Ok(())
+}
+
+async fn start_with(
+    context: &Context,
+    environment: &Environment,
+    attempt: &BadCredentials,
+) -> Result<(), Stop> {
+    context.step(format!("start with {}", attempt.what));
+    let placeholders: BTreeMap<String, String> = attempt
+        .placeholders
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let wiring = environment.wire().await?;
+    let overrides = Overrides {
+        placeholders,
+        ..Overrides::default()
+    };
+    let instance = environment.launch(wiring, &overrides)?;
+    see_refused_start(context, &instance, context.manifest().exit_codes.failure).await?;
+    let output = instance.log.text();
+    let told = output.to_lowercase();
+    expect(
+        attempt.server_says.iter().any(|part| told.contains(part)),
+        format!(
+            "{}: the server's error, such as `{}`",
+            attempt.what, attempt.server_says[0]
+        ),
+        format!("the output ends with:\n{}", instance.log.tail()),
+    )?;
+    let secrets = [
+        WRONG_PASSWORD,
+        POWERLESS_PASSWORD,
+        &environment.store(attempt.store).spec().password,
+    ];
+    expect(
+        !secrets.iter().any(|secret| output.contains(secret)),
+        format!("{}: no password anywhere in the output", attempt.what),
+        "a password in the output",
+    )
+}
