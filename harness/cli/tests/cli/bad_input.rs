@@ -1,7 +1,7 @@
 //! Whatever is wrong with what it is given: one clear error that names the place and the remedy, the
 //! right exit code, in seconds.
 
-use crate::support::{Place, fixture, repository, run};
+use crate::support::{Place, fixture, run};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -92,11 +92,9 @@ fn a_report_directory_that_cannot_be_written_is_refused_before_anything_starts()
 #[test]
 fn missing_tools_are_named_all_at_once_with_what_installs_them() {
     let place = Place::new();
-    let mut check = place.check_fixture("crashes.toml");
     // The subject's program has a slash, so that only the tools are missing.
     let manifest = "[subject]\nname = \"x\"\ncommand = [\"/bin/true\"]\n";
     fs::write(place.path("manifest.toml"), manifest).expect("a manifest");
-    check.arg("--subject").arg(place.path("manifest.toml"));
     let mut check = place.check();
     check.arg("--subject").arg(place.path("manifest.toml"));
     check
@@ -199,19 +197,10 @@ fn a_port_that_somebody_else_has_taken_is_told_in_the_subjects_own_words() {
     let place = Place::new();
     let somebody = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = somebody.local_addr().expect("its address").port();
-    let reference = repository().join("fixtures/subjects/reference.toml");
-    let text = fs::read_to_string(reference).expect("the reference manifest");
-    let root = repository().display().to_string();
-    let text = text
-        .replace("PORT = \"{http.port}\"", &format!("PORT = \"{port}\""))
-        .replace(
-            "working_dir = \"../..\"",
-            &format!("working_dir = {root:?}"),
-        )
-        .replace("\"../postgres/", &format!("\"{root}/fixtures/postgres/"));
-    fs::write(place.path("manifest.toml"), text).expect("a manifest");
-    let mut check = place.check_backend();
-    let ended = run(check.arg("--subject").arg(place.path("manifest.toml")));
+    let manifest = place.manifest_of_backend(|text| {
+        text.replace("PORT = \"{http.port}\"", &format!("PORT = \"{port}\""))
+    });
+    let ended = run(place.check().arg("--subject").arg(manifest));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     assert!(ended.stdout.contains("in use"), "{ended:#?}");
 }

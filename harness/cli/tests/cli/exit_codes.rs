@@ -35,15 +35,20 @@ fn a_check_ends_with_what_it_found() {
     let place = Place::new();
     let holds = run(place.check_backend().arg("--fail-fast"));
     assert_eq!(holds.code, Some(0), "{holds:#?}");
-    let mut defect = place.check_backend();
-    defect.args(["--env", "BACKEND_DEFECT=health-lies"]);
-    let failed = run(&mut defect);
+    let mut defect = place.check();
+    defect.args([
+        "KV-2",
+        "--env",
+        "BACKEND_DEFECT=expire-always-one",
+        "--subject",
+    ]);
+    let failed = run(defect.arg(place.path("manifest.toml")));
     assert_eq!(failed.code, Some(1), "{failed:#?}");
     for text in [
-        "HLTH-2",
+        "KV-2",
         "expected",
         "seen",
-        "--env BACKEND_DEFECT=health-lies",
+        "--env BACKEND_DEFECT=expire-always-one",
     ] {
         assert!(failed.stdout.contains(text), "no `{text}` in {failed:#?}");
     }

@@ -1,7 +1,7 @@
 //! `mutants`: defects are caught by name, and what cannot be proven is said.
 
-use crate::support::{Place, fixture, repository, run};
-use std::fs;
+use crate::support::{Place, fixture, run};
+use std::path::PathBuf;
 use std::process::Command;
 
 fn mutants(place: &Place) -> Command {
@@ -13,30 +13,20 @@ fn mutants(place: &Place) -> Command {
 }
 
 /// The reference manifest with other mutants.
-fn manifest_with(place: &Place, caught_by: &str) -> std::path::PathBuf {
-    let reference = repository().join("fixtures/subjects/reference.toml");
-    let text = fs::read_to_string(reference).expect("the reference manifest");
-    let root = repository().display().to_string();
-    let (before, _) = text.split_once("[mutants]").expect("it has mutants");
-    let before = before
-        .replace(
-            "working_dir = \"../..\"",
-            &format!("working_dir = {root:?}"),
-        )
-        .replace("\"../postgres/", &format!("\"{root}/fixtures/postgres/"));
-    let path = place.path("manifest.toml");
-    let section = "[mutants]\nenv = \"BACKEND_DEFECT\"\n[mutants.caught_by]\n";
-    fs::write(&path, format!("{before}{section}{caught_by}")).expect("a manifest");
-    path
+fn manifest_with(place: &Place, caught_by: &str) -> PathBuf {
+    place.manifest_of_backend(|text| {
+        let (before, _) = text.split_once("[mutants]").expect("it has mutants");
+        let section = "[mutants]\nenv = \"BACKEND_DEFECT\"\n[mutants.caught_by]\n";
+        format!("{before}{section}{caught_by}")
+    })
 }
 
 #[test]
 fn a_defect_is_caught_one_that_another_criterion_catches_escapes_and_one_that_is_none_is_unknown() {
     let place = Place::new();
-    drop(place.check_backend()); // Builds the backend if need be.
     let manifest = manifest_with(
         &place,
-        "health-lies = \"HLTH-2\"\nttl-missing-key-is-minus-one = \"HLTH-3\"\nno-such-defect = \"HLTH-4\"\nfuture = \"NEXT-1\"\n",
+        "expire-always-one = \"KV-2\"\nttl-missing-key-is-minus-one = \"HLTH-3\"\nno-such-defect = \"HLTH-4\"\nfuture = \"NEXT-1\"\n",
     );
     let ended = run(mutants(&place).arg("--subject").arg(&manifest));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
@@ -46,7 +36,7 @@ fn a_defect_is_caught_one_that_another_criterion_catches_escapes_and_one_that_is
             .to_owned()
     };
     assert!(
-        row("health-lies").contains("HLTH-2     caught"),
+        row("expire-always-one").contains("KV-2       caught"),
         "{ended:#?}"
     );
     assert!(
@@ -65,7 +55,7 @@ fn a_defect_is_caught_one_that_another_criterion_catches_escapes_and_one_that_is
         assert!(ended.stdout.contains(text), "no `{text}` in {ended:#?}");
     }
     let caught = run(mutants(&place)
-        .arg("health-lies")
+        .arg("expire-always-one")
         .arg("--subject")
         .arg(&manifest));
     assert_eq!(caught.code, Some(0), "{caught:#?}");

@@ -71,10 +71,39 @@ impl Place {
 
     /// A few outage criteria of the reference backend, told step by step.
     pub(crate) fn check_backend(&self) -> Command {
-        require_backend();
+        let manifest = self.manifest_of_backend(|text| text);
         let mut command = self.check();
-        command.args(["HLTH-2", "HLTH-3", "HLTH-4", "--verbose"]);
+        command.args(["HLTH-2", "HLTH-3", "HLTH-4", "--verbose", "--subject"]);
+        command.arg(manifest);
         command
+    }
+
+    /// The reference manifest, changed, with deadlines that a busy machine keeps: how fast the backend
+    /// is, is not what is tested here.
+    pub(crate) fn manifest_of_backend(&self, change: impl Fn(String) -> String) -> PathBuf {
+        require_backend();
+        let root = repository();
+        let reference = root.join("fixtures/subjects/reference.toml");
+        let text = fs::read_to_string(reference).expect("the reference manifest");
+        let root = root.display().to_string();
+        let text = text
+            .replace(
+                "working_dir = \"../..\"",
+                &format!("working_dir = {root:?}"),
+            )
+            .replace("\"../postgres/", &format!("\"{root}/fixtures/postgres/"));
+        let names = [
+            "ready_ms",
+            "health_answer_ms",
+            "health_notice_ms",
+            "recover_ms",
+        ];
+        let deadlines = names.map(|name| format!("{name} = 20000\n")).concat();
+        let reasons = names.map(|name| format!("{name} = \"a test\"\n")).concat();
+        let path = self.path("manifest.toml");
+        let more = format!("\n[deadlines]\n{deadlines}[policy.accept_looser]\n{reasons}");
+        fs::write(&path, change(text) + &more).expect("a manifest");
+        path
     }
 
     /// The newest run's record.
@@ -253,7 +282,8 @@ pub(crate) fn assert_soon_gone(run_id: &str, place: &Place, deadline: Duration, 
 /// `sweep` looks at the whole machine: a test that leaves something for it on purpose must not be
 /// swept by another one.
 pub(crate) fn sweeping_alone() -> Flock<File> {
-    let path = std::env::temp_dir().join("touchstone-tests-sweep.lock");
+    let path =
+        std::env::temp_dir().join(format!("touchstone-tests-{}.lock", nix::unistd::getuid()));
     let open = File::options()
         .create(true)
         .truncate(false)
