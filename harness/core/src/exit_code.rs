@@ -83,6 +83,9 @@ impl ExitCode {
 
     /// What one scenario contributes to the run's exit code.
     pub fn of_scenario(scenario: &ScenarioRecord) -> ExitCode {
+        if scenario.not_run {
+            return ExitCode::Holds; // What ended the run has its own code.
+        }
         match &scenario.verdict {
             Verdict::Pass | Verdict::Skipped { declared: true, .. } => ExitCode::Holds,
             // The profile demanded it and nobody declared it absent: the gate has a hole.

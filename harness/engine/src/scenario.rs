@@ -6,7 +6,7 @@ use crate::fault::Ledger;
 use crate::instance::Instance;
 use crate::poll::TimedOut;
 use crate::prober::Prober;
-use crate::proxy::ProxyError;
+use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
 use crate::store::StoreError;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
@@ -187,6 +187,8 @@ pub struct Context {
     pub(crate) environment: Arc<tokio::sync::Mutex<Option<Arc<Environment>>>>,
     /// From when on stalls of our own threads count: starting stores may block them.
     pub(crate) measured_from: Mutex<Option<Instant>>,
+    /// The stall monitors of the probers' threads.
+    pub(crate) probers: Mutex<Vec<StallLog>>,
 }
 
 /// What the scenario tells of itself.
@@ -200,7 +202,7 @@ pub(crate) struct Notes {
 impl Context {
     pub(crate) fn new(plan: EnvironmentPlan, events: EventSender) -> Self {
         let ledger = Arc::new(Ledger::new(plan.clock, events.clone()));
-        let (notes, environment, measured_from) = Default::default();
+        let (notes, environment, measured_from, probers) = Default::default();
         Self {
             plan,
             ledger,
@@ -208,6 +210,7 @@ impl Context {
             notes,
             environment,
             measured_from,
+            probers,
         }
     }
 
@@ -267,12 +270,9 @@ impl Context {
     pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
         let deadline = Duration::from_millis(self.plan.manifest.deadlines.health_answer_ms);
         let health = self.health()?.clone();
-        Ok(Prober::start(
-            health,
-            &instance.http,
-            self.clock(),
-            deadline,
-        )?)
+        let prober = Prober::start(health, &instance.http, self.clock(), deadline)?;
+        lock(&self.probers).push(prober.stalls());
+        Ok(prober)
     }
 
     /// The manifest's health section; skips the scenario without one.

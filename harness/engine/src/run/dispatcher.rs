@@ -260,6 +260,7 @@ impl Dispatcher {
             statement: attempt.scenario.criterion.statement.to_owned(),
             attempt: attempt.key.attempt,
             seed: attempt.seed,
+            not_run: matches!(verdict, Verdict::Skipped { .. }),
             verdict,
             environment_failed: false,
             started_at: jiff::Timestamp::now(),

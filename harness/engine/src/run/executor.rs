@@ -4,7 +4,7 @@ use super::events::EventSender;
 use super::plan::{Attempt, Plan};
 use crate::clock::Clock;
 use crate::environment::{Environment, EnvironmentPlan};
-use crate::proxy::StallLog;
+use crate::proxy::{StallLog, watch_own_thread};
 use crate::scenario::{Context, Stop, lock};
 use crate::scope::RunScope;
 use futures::FutureExt;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use touchstone_core::event::RunEventKind;
 use touchstone_core::fault::FaultRecord;
 use touchstone_core::redact::Redactor;
-use touchstone_core::{Finding, Profile, ScenarioRecord, Verdict};
+use touchstone_core::{Finding, ScenarioRecord, Verdict};
 
 /// No scenario needs as long; one that takes longer hangs, and that is our fault.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(180);
@@ -47,7 +47,7 @@ impl Executor {
         events.send(|key| RunEventKind::ScenarioStarted { key });
         let context = Context::new(self.environment_plan(attempt), events);
         let stalls = StallLog::default();
-        let ticker = tokio::spawn(tick(stalls.clone()));
+        let ticker = tokio::spawn(watch_own_thread(stalls.clone(), TICK));
         let ended = self.run_guarded(attempt, &context).await;
         ticker.abort();
         let environment = take_environment(&context).await;
@@ -74,6 +74,7 @@ impl Executor {
             attempt: key.attempt,
             seed: attempt.seed,
             verdict: redact(verdict, &redactor),
+            not_run: false,
             environment_failed,
             started_at,
             duration_ms: millis(began.elapsed()),
@@ -154,14 +155,12 @@ impl Executor {
                 _,
             ) => (Verdict::unknown(reason), environment_failed),
             (Err(Stop::Skip { reason, declared }), _) => {
-                // Only the merge profile demands that every skip is declared.
-                let declared = declared || self.plan.profile != Profile::Merge;
                 (Verdict::Skipped { reason, declared }, false)
             }
         }
     }
 
-    /// A pass against deadlines that were loosened without a word is none in the merge profile.
+    /// A pass against deadlines that were loosened without a word is none.
     fn pass_within_policy(&self) -> Verdict {
         let manifest = &self.plan.manifest;
         let accepted = &manifest.policy.accept_looser;
@@ -170,15 +169,13 @@ impl Executor {
             .iter()
             .find(|(name, ..)| !accepted.contains_key(*name))
         {
-            Some((name, allowed_ms, default_ms)) if self.plan.profile == Profile::Merge => {
-                Verdict::fail(
-                    format!(
-                        "`deadlines.{name}` of at most {default_ms} ms, or its reason in `policy.accept_looser`"
-                    ),
-                    format!("{allowed_ms} ms"),
-                )
-            }
-            _ => Verdict::Pass,
+            Some((name, allowed_ms, default_ms)) => Verdict::fail(
+                format!(
+                    "`deadlines.{name}` of at most {default_ms} ms, or its reason in `policy.accept_looser`"
+                ),
+                format!("{allowed_ms} ms"),
+            ),
+            None => Verdict::Pass,
         }
     }
 }
@@ -237,17 +234,13 @@ fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environme
         log.worst_since(since)
             .map_or(Duration::ZERO, |stall| stall.lateness)
     };
-    of(own).max(environment.map_or(Duration::ZERO, |environment| of(&environment.stalls())))
-}
-
-async fn tick(log: StallLog) {
-    let mut due = Instant::now();
-    loop {
-        tokio::time::sleep_until(due.into()).await;
-        let now = Instant::now();
-        log.tick(due, now, now + TICK);
-        due = now + TICK;
-    }
+    let of_probers = lock(&context.probers)
+        .iter()
+        .map(of)
+        .max()
+        .unwrap_or_default();
+    let of_proxies = environment.map_or(Duration::ZERO, |environment| of(&environment.stalls()));
+    of(own).max(of_probers).max(of_proxies)
 }
 
 /// Copies every log into the report folder, without secrets. Returns the paths relative to the run's.

@@ -22,15 +22,14 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Its configuration comes on standard input, since every user of the machine can read the command
 /// line of a process, in a container, too. `-` must stand last.
-const REDIS_SCRIPT: &str = r#"exec docker-entrypoint.sh redis-server --appendonly yes --save '' --protected-mode no "$@" - <<CONFIG
+const REDIS_SCRIPT: &str = r#"exec docker-entrypoint.sh redis-server --appendonly yes --appendfsync no --save '' --protected-mode no "$@" - <<CONFIG
 requirepass $TOUCHSTONE_PASSWORD
 CONFIG
 "#;
 
 /// As the process provider has it: durability against power loss is off, and nothing happens by itself.
-const POSTGRES_SETTINGS: [&str; 5] = [
+const POSTGRES_SETTINGS: [&str; 4] = [
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "shared_buffers=16MB",
     "autovacuum=off",
