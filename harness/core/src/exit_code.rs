@@ -33,8 +33,8 @@ pub const PRECEDENCE: [ExitCode; 9] = [
     ExitCode::Usage,
     ExitCode::Environment,
     ExitCode::CriterionFailed,
-    ExitCode::Unknown,
     ExitCode::Regressed,
+    ExitCode::Unknown,
     ExitCode::CannotTell,
     ExitCode::Holds,
 ];
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn every_number_is_documented_and_stable() {
         let numbers: Vec<u8> = PRECEDENCE.iter().map(|code| code.number()).collect();
-        assert_eq!(numbers, [70, 130, 2, 3, 1, 4, 5, 6, 0]);
+        assert_eq!(numbers, [70, 130, 2, 3, 1, 5, 4, 6, 0]);
     }
 
     #[test]

@@ -44,6 +44,14 @@ pub enum EnvironmentError {
         /// Why.
         source: std::io::Error,
     },
+    /// Postgres does not accept the SQL of the manifest's schema.
+    #[error("Postgres refuses the schema {}; correct it, or `stores.postgres_schema` in the manifest", .path.display())]
+    SchemaRefused {
+        /// Which file.
+        path: PathBuf,
+        /// What Postgres says.
+        source: tokio_postgres::Error,
+    },
     /// The subject: the only one that may be the subject's own fault.
     #[error(transparent)]
     Subject(#[from] SubjectError),
@@ -272,11 +280,13 @@ impl Environment {
             return Ok(());
         };
         let path = self.plan.manifest.resolve(schema);
-        let sql = std::fs::read_to_string(&path)
-            .map_err(|source| EnvironmentError::Schema { path, source })?;
+        let sql = match std::fs::read_to_string(&path) {
+            Ok(sql) => sql,
+            Err(source) => return Err(EnvironmentError::Schema { path, source }),
+        };
         let client = self.postgres.postgres().await?;
-        client.batch_execute(&sql).await.map_err(StoreError::from)?;
-        Ok(())
+        let refused = |source| EnvironmentError::SchemaRefused { path, source };
+        client.batch_execute(&sql).await.map_err(refused)
     }
 
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {

@@ -183,7 +183,8 @@ pub struct Context {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: EventSender,
     pub(crate) notes: Mutex<Notes>,
-    pub(crate) environment: Mutex<Option<Arc<Environment>>>,
+    /// Locked as long as the environment starts, so that a teardown can wait for it.
+    pub(crate) environment: Arc<tokio::sync::Mutex<Option<Arc<Environment>>>>,
     /// From when on stalls of our own threads count: starting stores may block them.
     pub(crate) measured_from: Mutex<Option<Instant>>,
     /// The stall monitors of the probers' threads.
@@ -229,11 +230,22 @@ impl Context {
     }
 
     /// Starts both stores. Call it once; the executor tears down whatever it returned.
+    ///
+    /// In a task of its own: an interruption drops the scenario, and a start that is dropped in the
+    /// middle would leave the container that the engine goes on to create.
     pub async fn stores(&self) -> Result<Arc<Environment>, Stop> {
         self.step("start the stores");
-        let environment =
-            Arc::new(Environment::start(self.plan.clone(), Arc::clone(&self.ledger)).await?);
-        *lock(&self.environment) = Some(Arc::clone(&environment));
+        let mut slot = Arc::clone(&self.environment).lock_owned().await;
+        let start = Environment::start(self.plan.clone(), Arc::clone(&self.ledger));
+        let task = tokio::spawn(async move {
+            let environment = Arc::new(start.await?);
+            *slot = Some(Arc::clone(&environment));
+            Ok::<_, EnvironmentError>(environment)
+        });
+        let environment = match task.await {
+            Ok(started) => started?,
+            Err(error) => return Err(Stop::unknown(format!("the start panicked: {error}"))),
+        };
         *lock(&self.measured_from) = Some(Instant::now());
         Ok(environment)
     }

@@ -25,6 +25,9 @@ const SCENARIO_DEADLINE: Duration = Duration::from_secs(180);
 /// tightest deadline.
 const STALL_MAX: Duration = Duration::from_millis(250);
 
+/// How long a start that is under way at an interruption may take to come to its end.
+pub(super) const START_GRACE: Duration = Duration::from_secs(5);
+
 /// How often the scenario's own thread looks whether it is on time.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -47,7 +50,7 @@ impl Executor {
         let ticker = tokio::spawn(watch_own_thread(stalls.clone(), TICK));
         let ended = self.run_guarded(attempt, &context).await;
         ticker.abort();
-        let environment = lock(&context.environment).take();
+        let environment = take_environment(&context).await;
         let worst_stall = worst_stall(&context, &stalls, environment.as_deref());
         context.step("tear down");
         let faults = context.ledger.records();
@@ -175,6 +178,13 @@ impl Executor {
             None => Verdict::Pass,
         }
     }
+}
+
+/// What the scenario has started; if that is still under way, as after an interruption, its end is
+/// waited for. One that takes too long ends with its runtime.
+async fn take_environment(context: &Context) -> Option<Arc<Environment>> {
+    let slot = tokio::time::timeout(START_GRACE, context.environment.lock()).await;
+    slot.ok()?.take()
 }
 
 /// A failure that may be our own doing is no accusation; it is told all the same.
