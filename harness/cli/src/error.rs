@@ -43,12 +43,12 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Two of its parts are named by the manifest, and are put right there.
+/// Some of its parts are named by the manifest, and are put right there.
 fn of_environment(error: &EnvironmentError) -> ExitCode {
     match error {
-        EnvironmentError::Schema { .. } | EnvironmentError::Subject(SubjectError::Spawn { .. }) => {
-            ExitCode::Usage
-        }
+        EnvironmentError::Schema { .. }
+        | EnvironmentError::SchemaRefused { .. }
+        | EnvironmentError::Subject(SubjectError::Spawn { .. }) => ExitCode::Usage,
         _ => ExitCode::Environment,
     }
 }

@@ -17,6 +17,8 @@ pub const RUN_MARKER: &str = "TOUCHSTONE_RUN";
 /// The environment variable beside it that names the owner as `pid:start_ticks`, so that a sweep can
 /// tell a dead run's process from a living one's when the private directory is gone.
 pub const OWNER_MARKER: &str = "TOUCHSTONE_OWNER";
+/// The environment variable that names the environment of a scenario within its run.
+pub const ENVIRONMENT_MARKER: &str = "TOUCHSTONE_ENVIRONMENT";
 
 /// The running reaper. Dropping it says that all is cleaned up.
 #[derive(Debug)]

@@ -83,7 +83,7 @@ const HANGS: Scenario = scenario("HANG-1", |context| {
 const NO_BITE: Scenario = scenario("BITE-1", |context| {
     async {
         let (environment, instance) = context.start().await?;
-        let fault = environment.network_fault(&instance, StoreKind::Redis, Reject);
+        let fault = environment.network_fault(&instance.wiring, StoreKind::Redis, Reject);
         Ok(fault.await?.heal().await?)
     }
     .boxed()

@@ -31,5 +31,5 @@ pub use fault::{
 };
 pub use handle::{Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
-pub use stall::{Stall, StallLog};
+pub use stall::{Stall, StallLog, watch_own_thread};
 pub use thread::ProxyThread;

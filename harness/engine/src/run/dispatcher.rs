@@ -163,14 +163,8 @@ impl Dispatcher {
             clock: Clock::start(),
         };
         let events = EventSender::new(key, self.began, sender.clone());
-        let mut cancelled = self.cancelled.clone();
-        let found = runtime()?.block_on(async {
-            tokio::select! {
-                found = preflight(plan, &self.plan.report_dir, events) => found,
-                // What was started ends when it is dropped.
-                _ = cancelled.wait_for(Option::is_some) => Ok(Preflight::default()),
-            }
-        });
+        let preflight = preflight(plan, &self.plan.report_dir, events, self.cancelled.clone());
+        let found = runtime()?.block_on(preflight);
         // What fails while we are being interrupted fails because of that.
         let is_interrupted = self.cancelled.borrow().is_some();
         found.or_else(|error| {
@@ -266,6 +260,7 @@ impl Dispatcher {
             statement: attempt.scenario.criterion.statement.to_owned(),
             attempt: attempt.key.attempt,
             seed: attempt.seed,
+            not_run: matches!(verdict, Verdict::Skipped { .. }),
             verdict,
             environment_failed: false,
             started_at: jiff::Timestamp::now(),

@@ -5,7 +5,7 @@
 //! and it reads the versions for the record.
 
 use super::events::EventSender;
-use super::executor::keep_logs;
+use super::executor::{START_GRACE, keep_logs};
 use super::plan::RunError;
 use crate::environment::{Environment, EnvironmentError, EnvironmentPlan};
 use crate::fault::Ledger;
@@ -13,6 +13,7 @@ use crate::store::StoreKind;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 use touchstone_core::Finding;
 
 /// What the preflight found.
@@ -26,26 +27,35 @@ pub(super) struct Preflight {
     pub(super) logs: Vec<String>,
 }
 
+/// Ends early when `cancelled` holds a signal's name; what was started is torn down then, too.
 pub(super) async fn preflight(
     plan: EnvironmentPlan,
     report_dir: &Path,
     events: EventSender,
+    mut cancelled: watch::Receiver<Option<String>>,
 ) -> Result<Preflight, RunError> {
     let ledger = Arc::new(Ledger::new(plan.clock, events));
-    let environment = Environment::start(plan, ledger)
-        .await
-        .map_err(RunError::Environment)?;
-    let found = look(&environment).await;
-    let mut logs = Vec::new();
-    if !matches!(
-        &found,
-        Ok(Preflight {
-            subject_broken: None,
-            ..
-        })
-    ) {
-        logs = keep_logs(&environment, &report_dir.join("preflight"), report_dir).await;
-    }
+    let mut start = Box::pin(Environment::start(plan, ledger));
+    let started = tokio::select! {
+        started = &mut start => started,
+        // Dropped in the middle it would leave the container that the engine goes on to create.
+        _ = cancelled.wait_for(Option::is_some) => {
+            match tokio::time::timeout(START_GRACE, start).await {
+                Ok(started) => started,
+                Err(_) => return Ok(Preflight::default()),
+            }
+        }
+    };
+    let environment = started.map_err(RunError::Environment)?;
+    let found = tokio::select! {
+        found = look(&environment) => found,
+        _ = cancelled.wait_for(Option::is_some) => Ok(Preflight::default()),
+    };
+    let is_good = |found: &Preflight| found.subject_broken.is_none();
+    let logs = match &found {
+        Ok(found) if is_good(found) => Vec::new(),
+        _ => keep_logs(&environment, &report_dir.join("preflight"), report_dir).await,
+    };
     let redactor = environment.redactor();
     let torn_down = environment.tear_down().await;
     let mut preflight = found.map_err(RunError::Environment)?;

@@ -3,7 +3,7 @@
 use super::events::EventSender;
 use crate::clock::Clock;
 use crate::environment::EnvironmentPlan;
-use crate::scenario::{Context, lock};
+use crate::scenario::Context;
 use crate::scope::{RunScope, ScopeError};
 use crate::store::tools::{MissingTools, Tools};
 use crate::store::{Provider, StoreError};
@@ -79,7 +79,7 @@ impl Testbed {
 
     /// Ends the instances, then the stores.
     pub async fn close(self) -> Result<(), StoreError> {
-        let environment = lock(&self.context.environment).take();
+        let environment = self.context.environment.lock().await.take();
         match environment {
             Some(environment) => environment.tear_down().await,
             None => Ok(()),

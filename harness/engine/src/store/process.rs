@@ -280,10 +280,32 @@ impl ProcessServer {
     /// Ends it in whatever state it is, and removes its data.
     pub async fn remove(mut self) -> Result<(), ProcessError> {
         self.thaw().await?;
-        // An immediate shutdown gives back the shared memory, which SIGKILL would leave behind.
+        // An immediate shutdown gives back the shared memory, which SIGKILL leaves behind.
         self.end_with(Signal::SIGQUIT).await?;
+        self.remove_shared_memory();
         let dir = self.dir.clone();
         fs::remove_dir_all(&dir).map_err(|source| ProcessError::File { path: dir, source })
+    }
+
+    /// A Postgres that was killed has left its System V segment, and its file that names it.
+    fn remove_shared_memory(&self) {
+        const SEGMENT_LINE: usize = 6;
+        let file = self.dir.join("data").join("postmaster.pid");
+        let Ok(text) = fs::read_to_string(file) else {
+            return;
+        };
+        let segment = text
+            .lines()
+            .nth(SEGMENT_LINE)
+            .and_then(|line| line.split_whitespace().last());
+        if let Some(id) = segment.filter(|id| id.parse::<u32>().is_ok()) {
+            // Gone already is fine, and there is nothing else that could be done.
+            let ipcrm = Command::new("ipcrm")
+                .args(["shm", id])
+                .stdout(Stdio::null())
+                .output();
+            tracing::debug!("removed shared memory {id}: {ipcrm:?}");
+        }
     }
 
     fn pid(&self) -> Option<i32> {
@@ -376,7 +398,7 @@ impl ProcessServer {
             .map_err(failed)?;
         write!(
             config,
-            "bind 127.0.0.1\nport {}\nrequirepass {}\nappendonly yes\nsave \"\"\ndaemonize no\n",
+            "bind 127.0.0.1\nport {}\nrequirepass {}\nappendonly yes\nappendfsync no\nsave \"\"\ndaemonize no\n",
             self.port, self.spec.password
         )
         .map_err(failed)?;
@@ -386,7 +408,7 @@ impl ProcessServer {
     }
 
     /// Durability against power loss is off: the servers live for seconds. A killed server still finds
-    /// its data, since the kernel has it.
+    /// its data, since the kernel has it; that is why commits stay synchronous, up to the kernel.
     fn postgres_command(&self) -> Command {
         let mut command = self.privileges.command(&self.tools.postgres);
         command
@@ -398,7 +420,6 @@ impl ProcessServer {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "fsync=off",
-            "synchronous_commit=off",
             "full_page_writes=off",
             "shared_buffers=16MB",
             "dynamic_shared_memory_type=mmap",

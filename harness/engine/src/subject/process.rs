@@ -3,7 +3,7 @@
 use super::manifest::{Manifest, Template};
 use crate::poll::TimedOut;
 use crate::process_tree;
-use crate::reaper::{OWNER_MARKER, RUN_MARKER};
+use crate::reaper::{ENVIRONMENT_MARKER, OWNER_MARKER, RUN_MARKER};
 use crate::scope::own_identity;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -121,6 +121,8 @@ impl std::fmt::Display for ExitSeen {
 pub struct LaunchPlan {
     /// The run that it belongs to.
     pub run_id: String,
+    /// The environment that it belongs to.
+    pub environment: String,
     /// Where its output goes, unredacted: a file in the run's private directory.
     pub log_path: PathBuf,
     /// The loopback port that it is to serve on.
@@ -165,7 +167,8 @@ impl Subject {
         command
             .envs(&plan.env)
             .env(RUN_MARKER, &plan.run_id)
-            .env(OWNER_MARKER, own_identity());
+            .env(OWNER_MARKER, own_identity())
+            .env(ENVIRONMENT_MARKER, &plan.environment);
         let started = Instant::now();
         let child = command.spawn().map_err(|source| SubjectError::Spawn {
             program,
