@@ -34,7 +34,6 @@ fn the_subject() {
     };
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
     let body = std::env::var("DEFECT").unwrap_or_default();
-    println!("the stub listens");
     for stream in listener.incoming() {
         let Ok(mut stream) = stream else { continue };
         let mut request = [0; 4096];
