@@ -25,7 +25,7 @@ async fn no_stale_read(context: &Context, config: Config) -> Result<(), Stop> {
 
 #[test]
 fn no_interleaving_serves_what_an_acknowledged_update_has_replaced() {
-    let config = remembering(REGRESSIONS, 40);
+    let config = remembering(REGRESSIONS, 10);
     holds(on_backend("cache", None, async |context| {
         no_stale_read(context, config).await
     }));
@@ -47,7 +47,7 @@ fn an_update_that_leaves_the_cached_entry_is_found() {
 #[test]
 fn a_fill_with_what_was_read_before_the_update_is_found() {
     let ended = on_backend("cache-stale-set", Some("stale-set"), async |context| {
-        no_stale_read(context, config(Seed(1), 400)).await
+        no_stale_read(context, config(Seed(1), 200)).await
     });
     let finding = found(ended);
     assert!(

@@ -28,6 +28,7 @@ type ScenarioFuture<'a> = futures::future::BoxFuture<'a, Result<(), Stop>>;
 /// Not a test: the subject. It answers every request with the value of `DEFECT`.
 #[test]
 #[ignore = "started by the other tests as their subject"]
+#[expect(clippy::print_stdout, reason = "its log is looked for by a test")]
 fn the_subject() {
     let Ok(port) = std::env::var("STUB_PORT") else {
         return;

@@ -80,17 +80,23 @@ impl Container {
 pub(super) async fn start(
     spec: &ServerSpec,
     image: &ImageRef,
+    name: &str,
     engine: &Engine,
 ) -> Result<Container, DockerError> {
-    let name = container_name(spec);
     let started = match spec.kind {
         StoreKind::Redis => {
-            let request = common(redis(spec), spec, image, &name, None);
+            let request = common(redis(spec), spec, image, name, None);
             request.start().await.map(Box::new).map(Container::Redis)
         }
         StoreKind::Postgres => {
             let keeper = memory::keeper(&spec.run_id, image, engine).await;
-            let request = common(postgres(spec, keeper.is_some()), spec, image, &name, keeper);
+            let request = common(
+                postgres(spec, name, keeper.is_some()),
+                spec,
+                image,
+                name,
+                keeper,
+            );
             request.start().await.map(Box::new).map(Container::Postgres)
         }
     };
@@ -98,7 +104,7 @@ pub(super) async fn start(
         Ok(container) => Ok(container),
         Err(error) => {
             // Never created is fine; what cannot be removed now is found by its label.
-            let _ = sweep::remove_container(engine.docker(), &name).await;
+            let _ = sweep::remove_container(engine.docker(), name).await;
             Err(engine.failed("start", &spec.name, &error))
         }
     }
@@ -111,7 +117,7 @@ fn redis(spec: &ServerSpec) -> ContainerRequest<Redis> {
         .with_env_var("TOUCHSTONE_PASSWORD", &spec.password)
 }
 
-fn postgres(spec: &ServerSpec, in_memory: bool) -> ContainerRequest<Postgres> {
+fn postgres(spec: &ServerSpec, name: &str, in_memory: bool) -> ContainerRequest<Postgres> {
     let settings = POSTGRES_SETTINGS
         .into_iter()
         .flat_map(|setting| ["-c", setting])
@@ -122,7 +128,7 @@ fn postgres(spec: &ServerSpec, in_memory: bool) -> ContainerRequest<Postgres> {
         .with_password(&spec.password)
         .with_cmd(settings.chain(spec.extra_args.iter().cloned()));
     if in_memory {
-        request.with_env_var("PGDATA", memory::data_dir(&spec.name))
+        request.with_env_var("PGDATA", memory::data_dir(name))
     } else {
         request
     }
@@ -161,8 +167,9 @@ fn on_loopback() -> Option<Vec<PortBinding>> {
     }])
 }
 
-/// Unique, so that what a failed start leaves behind can be removed by name.
-fn container_name(spec: &ServerSpec) -> String {
+/// Unique, so that what a failed start leaves behind can be removed by name, and so that a scenario
+/// that is repeated does not find the data of its first run.
+pub(super) fn container_name(spec: &ServerSpec) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(1);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
