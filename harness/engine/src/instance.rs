@@ -1,6 +1,7 @@
 //! One instance of the subject with what stands around it: its wiring, its client, its log.
 
 use crate::clock::Clock;
+use crate::listener::{self, Listener};
 use crate::poll::{Look, TimedOut, poll_until};
 use crate::process_tree;
 use crate::proxy::Proxy;
@@ -141,8 +142,15 @@ impl Instance {
                 (None, Err(error)) => Look::NotYet(error.to_string()),
             }
         });
-        match ready.await {
-            Ok(Ok(())) => Ok(self.started().elapsed()),
+        let ready = ready.await;
+        let took = self.started().elapsed();
+        // The one that answered, or because of which the subject ended, may be somebody else.
+        if let (Ok(_), Some(listener)) = (&ready, self.stranger()) {
+            let port = self.address.port();
+            return Err(SubjectError::PortTaken { port, listener });
+        }
+        match ready {
+            Ok(Ok(())) => Ok(took),
             Ok(Err(exit)) => Err(SubjectError::Ended {
                 exit,
                 log_tail: self.log.tail(),
@@ -161,6 +169,11 @@ impl Instance {
                 .map_or_else(|| Look::NotYet("it still runs".to_owned()), Look::Ready)
         })
         .await
+    }
+
+    fn stranger(&self) -> Option<Listener> {
+        let (pid, start_ticks) = (self.pid(), self.subject().start_ticks());
+        listener::stranger(self.address.port(), (pid, start_ticks))
     }
 
     fn subject(&self) -> MutexGuard<'_, Subject> {

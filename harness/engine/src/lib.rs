@@ -5,6 +5,7 @@ pub mod clock;
 pub mod environment;
 pub mod fault;
 pub mod instance;
+pub mod listener;
 pub mod machine;
 pub mod poll;
 pub mod port;

@@ -37,6 +37,12 @@ pub fn look(pid: i32) -> Option<ProcessSeen> {
     })
 }
 
+/// The name of a process, for people; empty when it is gone.
+pub fn name(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim().to_owned()
+}
+
 /// Every process of this machine that can be seen.
 pub fn all() -> Vec<ProcessSeen> {
     let Ok(entries) = fs::read_dir("/proc") else {

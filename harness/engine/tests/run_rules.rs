@@ -208,14 +208,14 @@ fn a_fault_that_did_not_bite_makes_a_pass_unknown() -> TestResult {
 }
 
 #[test]
-fn a_loosened_deadline_fails_the_merge_profile_unless_the_policy_names_it() -> TestResult {
+fn a_loosened_deadline_fails_every_profile_unless_the_policy_names_it() -> TestResult {
     const LOOSE: &str = "[deadlines]\nrecover_ms = 60000\n";
     const ACCEPTED: &str =
         "[deadlines]\nrecover_ms = 60000\n[policy.accept_looser]\nrecover_ms = \"a slow store\"\n";
     for (manifest, profile, expected) in [
         (LOOSE, Profile::Merge, ExitCode::CriterionFailed),
+        (LOOSE, Profile::Release, ExitCode::CriterionFailed),
         (ACCEPTED, Profile::Merge, ExitCode::Holds),
-        (LOOSE, Profile::Release, ExitCode::Holds),
     ] {
         let mut setup = Setup::new(&[PASSES], manifest)?;
         setup.plan.profile = profile;
@@ -229,20 +229,26 @@ fn a_loosened_deadline_fails_the_merge_profile_unless_the_policy_names_it() -> T
 }
 
 #[test]
-fn a_skip_fails_the_merge_profile_unless_the_manifest_declares_it() -> TestResult {
+fn a_skip_fails_every_profile_unless_the_manifest_declares_it() -> TestResult {
     let declared = "[absent]\nkv_set = \"it stores nothing\"\n";
     for (manifest, profile, expected) in [
         ("", Profile::Merge, ExitCode::CriterionFailed),
+        ("", Profile::Release, ExitCode::CriterionFailed),
         (declared, Profile::Merge, ExitCode::Holds),
-        ("", Profile::Release, ExitCode::Holds),
     ] {
-        let mut setup = Setup::new(&[NEEDS_KV], manifest)?;
+        let mut setup = Setup::new(&[NEEDS_KV, PASSES], manifest)?;
         setup.plan.profile = profile;
         let outcome = setup.run()?;
         let seen = verdict(&outcome, "SKIP-1");
         assert!(matches!(seen, Verdict::Skipped { .. }), "{seen}");
         assert_eq!(outcome.exit_code, expected, "{manifest} {profile}: {seen}");
     }
+    let nothing_else = Setup::new(&[NEEDS_KV], declared)?.run()?;
+    assert_eq!(
+        nothing_else.exit_code,
+        ExitCode::Usage,
+        "it looked at nothing"
+    );
     Ok(())
 }
 

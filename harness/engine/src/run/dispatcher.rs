@@ -190,7 +190,7 @@ impl Dispatcher {
                     scope: Arc::clone(&self.scope),
                     cancelled: self.cancelled.clone(),
                 },
-                no_more: self.no_more.subscribe(),
+                no_more: self.no_more.clone(),
                 began: self.began,
                 sender: sender.clone(),
             };
@@ -243,13 +243,6 @@ impl Dispatcher {
     }
 
     fn note(&mut self, record: &ScenarioRecord) {
-        if self.plan.fail_fast && !record.verdict.is_acceptable() {
-            self.no_more.send_if_modified(|reason| {
-                let first = reason.is_none();
-                reason.get_or_insert_with(|| format!("--fail-fast after {}", record.criterion));
-                first
-            });
-        }
         self.finished
             .insert((record.criterion.clone(), record.attempt), record.clone());
     }
@@ -374,7 +367,7 @@ impl Dispatcher {
 struct Worker {
     queue: Arc<Mutex<VecDeque<Attempt>>>,
     executor: Executor,
-    no_more: watch::Receiver<Option<String>>,
+    no_more: watch::Sender<Option<String>>,
     began: Instant,
     sender: Sender<RunEvent>,
 }
@@ -384,6 +377,14 @@ impl Worker {
         while let Some(attempt) = self.next() {
             let events = EventSender::new(attempt.key.clone(), self.began, self.sender.clone());
             let record = Box::new(self.executor.execute(&attempt, events.clone()).await);
+            // Here and not where the event arrives: by then the next attempt would have begun.
+            if self.executor.plan.fail_fast && !record.verdict.is_acceptable() {
+                self.no_more.send_if_modified(|reason| {
+                    let first = reason.is_none();
+                    reason.get_or_insert_with(|| format!("--fail-fast after {}", record.criterion));
+                    first
+                });
+            }
             events.send(|_| RunEventKind::ScenarioFinished { record });
         }
     }

@@ -1,6 +1,7 @@
 //! The subject as a process: started from its manifest, watched, signalled, ended.
 
 use super::manifest::{Manifest, Template};
+use crate::listener::Listener;
 use crate::poll::TimedOut;
 use crate::process_tree;
 use crate::reaper::{ENVIRONMENT_MARKER, OWNER_MARKER, RUN_MARKER};
@@ -52,6 +53,16 @@ pub enum SubjectError {
         /// The end of its log.
         log_tail: String,
     },
+    /// Somebody else listens on the port that it was given.
+    #[error(
+        "{listener} has taken port {port} between our choice of it and the subject's start; run again"
+    )]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Who.
+        listener: Listener,
+    },
     /// A signal could not be sent.
     #[error("cannot signal the subject")]
     Signal(#[source] io::Error),
@@ -81,9 +92,10 @@ impl SubjectError {
     pub fn is_of_subject(&self) -> bool {
         match self {
             SubjectError::Ended { .. } | SubjectError::NotReady { .. } => true,
-            SubjectError::Spawn { .. } | SubjectError::Log { .. } | SubjectError::Signal(_) => {
-                false
-            }
+            SubjectError::Spawn { .. }
+            | SubjectError::Log { .. }
+            | SubjectError::PortTaken { .. }
+            | SubjectError::Signal(_) => false,
         }
     }
 }
@@ -137,6 +149,7 @@ pub struct Subject {
     child: Child,
     exit: Option<ExitSeen>,
     started: Instant,
+    start_ticks: u64,
 }
 
 impl Subject {
@@ -175,16 +188,25 @@ impl Subject {
             dir,
             source,
         })?;
+        // Until it is waited for, it can be looked at, be it a zombie.
+        let pid = i32::try_from(child.id()).expect("process ids fit in 31 bits");
+        let start_ticks = process_tree::look(pid).map_or(u64::MAX, |seen| seen.start_ticks);
         Ok(Self {
             child,
             exit: None,
             started,
+            start_ticks,
         })
     }
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("process ids fit in 31 bits")
+    }
+
+    /// When it was started, in the kernel's clock ticks after boot.
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
     }
 
     /// When it was started.

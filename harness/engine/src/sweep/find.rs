@@ -33,7 +33,7 @@ pub fn find(bases: &[PathBuf]) -> Vec<LeftRun> {
         run.processes.push(LeftProcess {
             pid: process.pid,
             start_ticks: process.start_ticks,
-            name: name_of(process.pid),
+            name: process_tree::name(process.pid),
             is_store: mark.is_store,
         });
     }
@@ -159,9 +159,4 @@ fn is_in(dir: &Path, bases: &[PathBuf]) -> bool {
     bases.iter().any(|base| {
         parent == Some(base) || base.canonicalize().is_ok_and(|base| parent == Some(&base))
     })
-}
-
-fn name_of(pid: i32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    name.trim().to_owned()
 }
