@@ -3,16 +3,31 @@
 //! A file brings its criterion's row (the same as in `docs/CRITERIA.md`) and the code that checks it
 //! from outside. Nothing here knows a particular subject: what there is to know is in the manifest.
 
+mod cache;
 mod connect;
 mod health;
+mod kv;
+pub mod property;
+mod rate;
 mod reconnect;
+mod search;
 mod shutdown;
+mod store_view;
+mod witness;
 
 use touchstone_engine::scenario::Scenario;
 
 /// Every scenario, in the order of the reports.
 pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
-    [connect::ALL, health::ALL, reconnect::ALL, shutdown::ALL]
-        .into_iter()
-        .flatten()
+    [
+        connect::ALL,
+        health::ALL,
+        kv::ALL,
+        reconnect::ALL,
+        cache::ALL,
+        rate::ALL,
+        shutdown::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }

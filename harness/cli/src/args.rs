@@ -24,6 +24,12 @@ Exit codes:
 pub(crate) enum Command {
     /// Gate a service: start it with real stores, break things, give a verdict
     Check(CheckArgs),
+    /// Prove that the criteria can fail: switch on one known defect at a time
+    Mutants(MutantsArgs),
+    /// Say what is here, what is missing, and what to do
+    Doctor(DoctorArgs),
+    /// Find and remove what runs that died have left behind
+    Sweep(SweepArgs),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -31,7 +37,8 @@ Examples:
   touchstone check --subject my-service.toml
   touchstone check HLTH RECON-1 --subject my-service.toml --provider process
   touchstone check HLTH-2 --repeat 20 --seed 0x2a
-  touchstone check --list";
+  touchstone check KV-1 --env LOG_LEVEL=debug --verbose
+  touchstone check --profile release --list";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
@@ -39,30 +46,18 @@ pub(crate) struct CheckArgs {
     /// Criteria or areas, for instance HLTH-2 or KV; all of the profile when none is given
     pub(crate) filters: Vec<String>,
 
-    /// The subject's manifest
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "TOUCHSTONE_SUBJECT",
-        default_value = "fixtures/subjects/reference.toml"
-    )]
-    pub(crate) subject: PathBuf,
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
 
-    /// Where the stores come from
-    #[arg(long, value_enum, env = "TOUCHSTONE_PROVIDER", default_value = "auto")]
-    pub(crate) provider: ProviderChoice,
+    #[command(flatten)]
+    pub(crate) provider: ProviderArgs,
 
     /// Which criteria are demanded: merge, or release (which contains merge)
     #[arg(long, default_value = "merge")]
     pub(crate) profile: Profile,
 
-    /// How many scenarios run side by side [default: 4]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: Option<u16>,
-
-    /// What every random choice follows from [default: chosen and printed]
-    #[arg(long)]
-    pub(crate) seed: Option<Seed>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 
     /// How often each scenario is run; different verdicts are reported as flaky
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -72,14 +67,105 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) fail_fast: bool,
 
-    /// Where reports go, in runs/<run-id>
-    #[arg(long, value_name = "DIR", default_value = "reports")]
-    pub(crate) report_dir: PathBuf,
-
-    /// Environment for the subject, over the manifest's
+    /// Environment for the subject, over the manifest's; values of secrets are not printed
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) env: Vec<(String, String)>,
 
+    /// List the criteria instead of checking them
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Show steps and faults too
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+const MUTANTS_EXAMPLES: &str = "\
+Examples:
+  touchstone mutants --subject my-service.toml
+  touchstone mutants health-lies RECON --jobs 2
+  touchstone mutants --list
+
+Exit codes: 0 all caught, 1 one escaped, 4 it cannot be told; the others as for `check`.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MUTANTS_EXAMPLES)]
+pub(crate) struct MutantsArgs {
+    /// Mutants, criteria or areas; every mutant of the manifest when none is given
+    pub(crate) filters: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+
+    #[command(flatten)]
+    pub(crate) provider: ProviderArgs,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// List the mutants instead of running them
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Exit codes: 0 at least one provider can work, 3 none can.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
+}
+
+const SWEEP_EXAMPLES: &str = "\
+Runs whose owner lives are never touched. Exit codes: 0 nothing is left, 3 something could not be removed.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SWEEP_EXAMPLES)]
+pub(crate) struct SweepArgs {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Remove also what carries the mark of a run but does not name its owner
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SubjectArgs {
+    /// The subject's manifest
+    #[arg(
+        long = "subject",
+        value_name = "FILE",
+        env = "TOUCHSTONE_SUBJECT",
+        default_value = "fixtures/subjects/reference.toml"
+    )]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProviderArgs {
+    /// Where the stores come from
+    #[arg(
+        long = "provider",
+        value_name = "PROVIDER",
+        value_enum,
+        env = "TOUCHSTONE_PROVIDER",
+        default_value = "auto"
+    )]
+    pub(crate) choice: ProviderChoice,
+
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageArgs {
     /// The container image for Redis
     #[arg(long, value_name = "IMAGE", env = "TOUCHSTONE_REDIS_IMAGE")]
     pub(crate) redis_image: Option<String>,
@@ -91,14 +177,21 @@ pub(crate) struct CheckArgs {
     /// A registry to put before the default images' names
     #[arg(long, value_name = "PREFIX", env = "TOUCHSTONE_REGISTRY_PREFIX")]
     pub(crate) registry_prefix: Option<String>,
+}
 
-    /// List the criteria instead of checking them
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// How many scenarios run side by side [default: 4]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+
+    /// What every random choice follows from [default: chosen and printed]
     #[arg(long)]
-    pub(crate) list: bool,
+    pub(crate) seed: Option<Seed>,
 
-    /// Show steps and faults too
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
+    /// Where reports go, in runs/<run-id>
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub(crate) report_dir: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,30 +1,30 @@
 //! `touchstone check`.
 
 use crate::args::CheckArgs;
-use crate::{plan, provider, signals};
+use crate::signals::Signals;
+use crate::{output, plan, provider, sweep};
 use std::path::PathBuf;
 use std::sync::Arc;
-use touchstone_core::{EventSink, ExitCode};
+use touchstone_core::{EventSink, ExitCode, Profile};
 use touchstone_engine::run::{Plan, run};
+use touchstone_engine::scenario::Scenario;
 use touchstone_report::terminal::{Terminal, TerminalOptions, Verbosity};
 use touchstone_report::writer::RunFolder;
-
-/// Side by side by default: scenarios mostly wait for timeouts, so more than the cores.
-const JOBS_DEFAULT: u16 = 4;
 
 /// Checks, or lists, the criteria; returns what the process is to end with.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let scenarios = plan::select(&args.filters, args.profile)?;
     if args.list {
-        list(&scenarios);
+        output::print(&list(&scenarios, args.profile))?;
         return Ok(ExitCode::Holds);
     }
-    let manifest = plan::manifest(&args.subject)?;
-    let (provider, provider_reason) = provider::choose(args, &manifest)?;
-    let cancelled = signals::listen()?;
+    let signals = Signals::listen()?;
+    let manifest = plan::manifest(&args.subject.path)?;
+    sweep::silently()?;
+    let (provider, provider_reason) = provider::choose(&args.provider, &manifest)?;
     let run_id = plan::run_id();
     let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
-    let folder = RunFolder::create(&args.report_dir, &run_id, step_summary)?;
+    let folder = RunFolder::create(&args.run.report_dir, &run_id, step_summary)?;
     let report_dir = folder.path().to_owned();
     let terminal = Terminal::stdout(TerminalOptions {
         verbosity: if args.verbose {
@@ -42,29 +42,31 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         extra_env: args.env.iter().cloned().collect(),
         provider: Arc::new(provider),
         provider_reason,
-        scenarios,
+        scenarios: scenarios.into_iter().map(Into::into).collect(),
         profile: args.profile,
-        jobs: args.jobs.unwrap_or(JOBS_DEFAULT).into(),
+        jobs: args.run.jobs.unwrap_or(plan::JOBS_DEFAULT).into(),
         repeat: args.repeat,
         fail_fast: args.fail_fast,
-        seed: plan::seed(args.seed),
+        seed: plan::seed(args.run.seed),
         report_dir,
-        command: plan::command(args),
+        command: plan::command(&args.subject, &args.provider.images),
     };
-    let outcome = run(plan, sinks, cancelled)?;
+    let outcome = run(plan, sinks, signals.hand_over())?;
     for error in &outcome.sink_errors {
-        tracing::warn!("a report failed: {error}");
+        // Whoever reads our output has seen enough of it; the other reports are there all the same.
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            tracing::warn!("a report failed: {error}");
+        }
     }
     Ok(outcome.exit_code)
 }
 
-#[expect(clippy::print_stdout, reason = "the list is the answer")]
-fn list(scenarios: &[touchstone_engine::scenario::Scenario]) {
-    for scenario in scenarios {
+fn list(scenarios: &[Scenario], profile: Profile) -> String {
+    let line = |scenario: &Scenario| {
         let criterion = scenario.criterion;
-        println!(
-            "{:<8} {:<8} {}",
-            criterion.id, criterion.profile, criterion.statement
-        );
-    }
+        let profile = criterion.profile.to_string();
+        format!("{:<9} {profile:<8} {}\n", criterion.id, criterion.statement)
+    };
+    let lines: String = scenarios.iter().map(line).collect();
+    format!("{lines}{} criteria, profile {profile}\n", scenarios.len())
 }

@@ -1,7 +1,10 @@
 //! From an error to an exit code. An error that nobody expected is a bug of ours.
 
+use crate::output::complain;
 use touchstone_core::ExitCode;
+use touchstone_engine::environment::EnvironmentError;
 use touchstone_engine::run::RunError;
+use touchstone_engine::subject::SubjectError;
 use touchstone_engine::subject::manifest::ManifestError;
 use touchstone_report::writer::RunFolderError;
 
@@ -16,12 +19,14 @@ pub(crate) struct UsageError(pub(crate) String);
 pub(crate) struct EnvironmentMissing(pub(crate) String);
 
 /// Prints the error with its causes, and gives the exit code that it stands for.
-#[expect(clippy::print_stderr, reason = "this is where errors are printed")]
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let code = code_of(error);
-    eprintln!("error: {error:#}");
+    complain(&format!("error: {error:#}"));
+    if let Some(hint) = hint(error) {
+        complain(&format!("hint: {hint}"));
+    }
     if code == ExitCode::HarnessBug {
-        eprintln!("This is a bug in touchstone: nothing above says what you could do about it.");
+        complain("This is a bug in touchstone: nothing above says what you could do about it.");
     }
     code
 }
@@ -31,10 +36,37 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
         return ExitCode::Usage;
     }
     match error.downcast_ref::<RunError>() {
-        Some(RunError::Scope(_) | RunError::Environment(_) | RunError::Thread(_)) => {
-            ExitCode::Environment
-        }
+        Some(RunError::Environment(error)) => of_environment(error),
+        Some(RunError::Scope(_) | RunError::Thread(_)) => ExitCode::Environment,
         None if error.is::<EnvironmentMissing>() => ExitCode::Environment,
         None => ExitCode::HarnessBug,
+    }
+}
+
+/// Some of its parts are named by the manifest, and are put right there.
+fn of_environment(error: &EnvironmentError) -> ExitCode {
+    match error {
+        EnvironmentError::Schema { .. }
+        | EnvironmentError::SchemaRefused { .. }
+        | EnvironmentError::Subject(SubjectError::Spawn { .. }) => ExitCode::Usage,
+        _ => ExitCode::Environment,
+    }
+}
+
+/// What to do, where the error itself does not say.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Environment(error)) if of_environment(error) == ExitCode::Environment => {
+            Some("`touchstone doctor` says what is here and what is missing")
+        }
+        _ => match error.downcast_ref::<ManifestError>() {
+            Some(ManifestError::Read { .. }) => {
+                Some("name the subject's manifest with --subject FILE")
+            }
+            _ if error.is::<RunFolderError>() => {
+                Some("name a directory that can be written with --report-dir DIR")
+            }
+            _ => None,
+        },
     }
 }

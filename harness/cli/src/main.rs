@@ -2,10 +2,14 @@
 
 mod args;
 mod check;
+mod doctor;
 mod error;
+mod mutants;
+mod output;
 mod plan;
 mod provider;
 mod signals;
+mod sweep;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -14,10 +18,17 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = Args::parse();
     trace_to_stderr();
-    let ended = match args.command {
-        Command::Check(args) => check::check(&args),
+    // A panic is a bug of ours and has its own exit code; its message is printed where it happens.
+    let ended = std::panic::catch_unwind(|| match &args.command {
+        Command::Check(args) => check::check(args),
+        Command::Mutants(args) => mutants::mutants(args),
+        Command::Doctor(args) => doctor::doctor(args),
+        Command::Sweep(args) => sweep::sweep(args),
+    });
+    let code = match ended {
+        Ok(ended) => ended.unwrap_or_else(|error| error::report(&error)),
+        Err(_) => touchstone_core::ExitCode::HarnessBug,
     };
-    let code = ended.unwrap_or_else(|error| error::report(&error));
     ExitCode::from(code.number())
 }
 
@@ -29,4 +40,10 @@ fn trace_to_stderr() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }

@@ -1,25 +1,39 @@
 //! From arguments to a plan: which criteria, with which seed, on what.
 
-use crate::args::CheckArgs;
+use crate::args::{ImageArgs, SubjectArgs};
 use crate::error::UsageError;
 use std::path::Path;
 use touchstone_core::{Profile, Seed};
+use touchstone_engine::run::shell_word;
 use touchstone_engine::scenario::Scenario;
 use touchstone_engine::subject::Manifest;
 use touchstone_engine::subject::process::{program_and_dir, program_exists};
 
+/// Side by side by default: scenarios mostly wait for timeouts, so more than the cores.
+pub(crate) const JOBS_DEFAULT: u16 = 4;
+
 /// The profile's scenarios that the filters select. A filter that selects nothing is an error.
 pub(crate) fn select(filters: &[String], profile: Profile) -> anyhow::Result<Vec<Scenario>> {
-    let of_profile = || touchstone_scenarios::all().filter(|s| s.criterion.profile <= profile);
-    let unmatched = filters
-        .iter()
-        .find(|filter| !of_profile().any(|s| s.criterion.matches(filter)));
-    if let Some(filter) = unmatched {
-        let known: Vec<&str> = of_profile().map(|s| s.criterion.id).collect();
-        anyhow::bail!(UsageError(format!(
-            "the filter `{filter}` matches no criterion of the {profile} profile; expected an area or one of {}",
-            known.join(", ")
-        )));
+    let all = touchstone_scenarios::all;
+    let of_profile = || all().filter(|s| s.criterion.profile <= profile);
+    for filter in filters {
+        if of_profile().any(|s| s.criterion.matches(filter)) {
+            continue;
+        }
+        let elsewhere = all().find(|s| s.criterion.matches(filter));
+        anyhow::bail!(UsageError(match elsewhere {
+            Some(other) => format!(
+                "`{filter}` belongs to the {0} profile and this run is of the {profile} profile; add --profile {0}",
+                other.criterion.profile
+            ),
+            None => {
+                let known: Vec<&str> = of_profile().map(|s| s.criterion.id).collect();
+                format!(
+                    "the filter `{filter}` matches no criterion of the {profile} profile; expected an area or one of {}",
+                    known.join(", ")
+                )
+            }
+        }));
     }
     let selected = |s: &&Scenario| {
         filters.is_empty() || filters.iter().any(|filter| s.criterion.matches(filter))
@@ -30,23 +44,37 @@ pub(crate) fn select(filters: &[String], profile: Profile) -> anyhow::Result<Vec
 /// The manifest, if the program that it names is there.
 pub(crate) fn manifest(path: &Path) -> anyhow::Result<Manifest> {
     let manifest = Manifest::load(path)?;
-    let (program, dir) = program_and_dir(&manifest);
-    if !program_exists(&program) {
-        anyhow::bail!(UsageError(format!(
-            "the subject's program `{}` is not there (working directory {}); build it, or correct `subject.command` in {}",
-            program.display(),
-            dir.display(),
-            path.display()
-        )));
+    match program_problem(&manifest) {
+        None => Ok(manifest),
+        Some(problem) => anyhow::bail!(UsageError(problem)),
     }
-    Ok(manifest)
+}
+
+/// Why the subject's program cannot be started, if that can be seen beforehand.
+pub(crate) fn program_problem(manifest: &Manifest) -> Option<String> {
+    let (program, dir) = program_and_dir(manifest);
+    let path = manifest.path.display();
+    if !dir.is_dir() {
+        let dir = dir.display();
+        return Some(format!(
+            "the working directory {dir} is not there; correct `subject.working_dir` in {path}"
+        ));
+    }
+    if program_exists(&program) {
+        return None;
+    }
+    Some(format!(
+        "the subject's program `{}` is not there, or may not be run (working directory {}); build it, or correct `subject.command` in {path}",
+        program.display(),
+        dir.display(),
+    ))
 }
 
 /// The seed that was asked for, or one from the clock.
 pub(crate) fn seed(asked: Option<Seed>) -> Seed {
     let now = jiff::Timestamp::now().as_nanosecond();
     // Folded to 32 bits: short enough to be typed.
-    asked.unwrap_or_else(|| Seed(((now >> 16) as u64) & 0xffff_ffff))
+    asked.unwrap_or(Seed(((now >> 16) as u64) & 0xffff_ffff))
 }
 
 /// A name for the run that sorts by time and is unique on this machine.
@@ -55,10 +83,24 @@ pub(crate) fn run_id() -> String {
     format!("{now}-{}", std::process::id())
 }
 
-/// How the reader can call us again: as we were called, with the manifest.
-pub(crate) fn command(args: &CheckArgs) -> String {
+/// How the reader can check again: with the program, the manifest and the images of this run.
+pub(crate) fn command(subject: &SubjectArgs, images: &ImageArgs) -> String {
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| "touchstone".to_owned());
-    format!("{program} check --subject {}", args.subject.display())
+    let mut command = format!(
+        "{} check --subject {}",
+        shell_word(&program),
+        shell_word(&subject.path.display().to_string())
+    );
+    for (flag, value) in [
+        ("--redis-image", &images.redis_image),
+        ("--postgres-image", &images.postgres_image),
+        ("--registry-prefix", &images.registry_prefix),
+    ] {
+        if let Some(value) = value {
+            command += &format!(" {flag} {}", shell_word(value));
+        }
+    }
+    command
 }

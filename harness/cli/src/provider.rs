@@ -1,55 +1,59 @@
 //! Which provider, and why that one.
 
-use crate::args::{CheckArgs, ProviderChoice};
+use crate::args::{ImageArgs, ProviderArgs, ProviderChoice};
 use crate::error::EnvironmentMissing;
 use touchstone_engine::store::tools::Tools;
 use touchstone_engine::store::{Provider, docker};
 use touchstone_engine::subject::Manifest;
 
 /// The provider, and the reason for the record.
-pub(crate) fn choose(args: &CheckArgs, manifest: &Manifest) -> anyhow::Result<(Provider, String)> {
-    match args.provider {
-        ProviderChoice::Process => Ok((process()?, "asked for".to_owned())),
-        ProviderChoice::Docker => match docker(args, manifest)? {
+pub(crate) fn choose(
+    args: &ProviderArgs,
+    manifest: &Manifest,
+) -> anyhow::Result<(Provider, String)> {
+    match args.choice {
+        ProviderChoice::Process => match Tools::find() {
+            Ok(tools) => Ok((Provider::Process(tools), "asked for".to_owned())),
+            Err(missing) => anyhow::bail!(EnvironmentMissing(missing.to_string())),
+        },
+        ProviderChoice::Docker => match docker(&args.images, manifest)? {
             Ok((provider, why)) => Ok((provider, format!("asked for; {why}"))),
             Err(why) => anyhow::bail!(EnvironmentMissing(why.to_string())),
         },
-        ProviderChoice::Auto => match docker(args, manifest)? {
-            Ok(chosen) => Ok(chosen),
-            Err(why) => Ok((process()?, format!("not docker: {}", why.what))),
+        ProviderChoice::Auto => match (docker(&args.images, manifest)?, Tools::find()) {
+            (Ok(chosen), _) => Ok(chosen),
+            (Err(why), Ok(tools)) => Ok((
+                Provider::Process(tools),
+                format!("not docker: {}", why.what),
+            )),
+            (Err(why), Err(missing)) => {
+                anyhow::bail!(EnvironmentMissing(format!(
+                    "{missing}; nor containers: {why}"
+                )))
+            }
         },
     }
 }
 
-fn process() -> anyhow::Result<Provider> {
-    let tools = Tools::find().map_err(|missing| EnvironmentMissing(missing.to_string()))?;
-    Ok(Provider::Process(tools))
+/// Which images were asked for: on the command line, else in the manifest.
+pub(crate) fn overrides(args: &ImageArgs, manifest: Option<&Manifest>) -> docker::ImageOverrides {
+    let stores = manifest.map(|manifest| manifest.stores.clone());
+    let stores = stores.unwrap_or_default();
+    let (redis, postgres) = (args.redis_image.clone(), args.postgres_image.clone());
+    docker::ImageOverrides {
+        redis: redis.or(stores.redis_image),
+        postgres: postgres.or(stores.postgres_image),
+        registry: args.registry_prefix.clone().or(stores.registry_prefix),
+    }
 }
 
 /// Docker with its images, or why not.
 fn docker(
-    args: &CheckArgs,
+    args: &ImageArgs,
     manifest: &Manifest,
 ) -> anyhow::Result<Result<(Provider, String), docker::Why>> {
-    let stores = &manifest.stores;
-    let overrides = docker::ImageOverrides {
-        redis: args
-            .redis_image
-            .clone()
-            .or_else(|| stores.redis_image.clone()),
-        postgres: args
-            .postgres_image
-            .clone()
-            .or_else(|| stores.postgres_image.clone()),
-        registry: args
-            .registry_prefix
-            .clone()
-            .or_else(|| stores.registry_prefix.clone()),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(async {
+    let overrides = overrides(args, Some(manifest));
+    Ok(crate::runtime()?.block_on(async {
         let version = docker::engine_answers().await?;
         let images = docker::choose_images(&overrides).await?;
         let why = format!("engine {version} answers, {}", images.why);

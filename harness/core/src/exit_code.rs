@@ -33,8 +33,8 @@ pub const PRECEDENCE: [ExitCode; 9] = [
     ExitCode::Usage,
     ExitCode::Environment,
     ExitCode::CriterionFailed,
-    ExitCode::Unknown,
     ExitCode::Regressed,
+    ExitCode::Unknown,
     ExitCode::CannotTell,
     ExitCode::Holds,
 ];
@@ -83,6 +83,9 @@ impl ExitCode {
 
     /// What one scenario contributes to the run's exit code.
     pub fn of_scenario(scenario: &ScenarioRecord) -> ExitCode {
+        if scenario.not_run {
+            return ExitCode::Holds; // What ended the run has its own code.
+        }
         match &scenario.verdict {
             Verdict::Pass | Verdict::Skipped { declared: true, .. } => ExitCode::Holds,
             // The profile demanded it and nobody declared it absent: the gate has a hole.
@@ -103,7 +106,7 @@ mod tests {
     #[test]
     fn every_number_is_documented_and_stable() {
         let numbers: Vec<u8> = PRECEDENCE.iter().map(|code| code.number()).collect();
-        assert_eq!(numbers, [70, 130, 2, 3, 1, 4, 5, 6, 0]);
+        assert_eq!(numbers, [70, 130, 2, 3, 1, 5, 4, 6, 0]);
     }
 
     #[test]

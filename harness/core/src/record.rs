@@ -104,6 +104,9 @@ pub struct ScenarioRecord {
     pub seed: Seed,
     /// The answer.
     pub verdict: Verdict,
+    /// Whether it was never begun: the run had ended by then. Says nothing about the criterion.
+    #[serde(default)]
+    pub not_run: bool,
     /// Whether an unknown verdict comes from an environment that could not be started.
     pub environment_failed: bool,
     /// When it began, UTC.
@@ -155,7 +158,14 @@ impl RunRecord {
     pub fn exit_code(&self) -> ExitCode {
         let of_scenarios = self.scenarios.iter().map(ExitCode::of_scenario);
         let interrupted = self.interrupted.then_some(ExitCode::Interrupted);
-        ExitCode::most_severe(of_scenarios.chain(interrupted))
+        // A gate that has looked at nothing has nothing to say.
+        let skipped = |s: &ScenarioRecord| matches!(s.verdict, Verdict::Skipped { .. });
+        let empty = self
+            .scenarios
+            .iter()
+            .all(skipped)
+            .then_some(ExitCode::Usage);
+        ExitCode::most_severe(of_scenarios.chain(interrupted).chain(empty))
     }
 
     /// How many attempts ended with each verdict: pass, fail, unknown, skipped.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One probe of a health endpoint. Times are microseconds since the scenario began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// When the probe was due. Latency counts from here, so a slow prober cannot hide a slow answer.
+    /// When the probe was due.
     pub due_us: u64,
     /// When it was really sent; later than due means that *we* were late.
     pub sent_us: u64,

@@ -5,13 +5,16 @@ use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
+use crate::process_tree;
 use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
 use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
 use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
+use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +43,14 @@ pub enum EnvironmentError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Postgres does not accept the SQL of the manifest's schema.
+    #[error("Postgres refuses the schema {}; correct it, or `stores.postgres_schema` in the manifest", .path.display())]
+    SchemaRefused {
+        /// Which file.
+        path: PathBuf,
+        /// What Postgres says.
+        source: tokio_postgres::Error,
     },
     /// The subject: the only one that may be the subject's own fault.
     #[error(transparent)]
@@ -209,6 +220,7 @@ impl Environment {
             .make_dir(&format!("{}-subject", self.plan.name))?;
         let launch = LaunchPlan {
             run_id: self.plan.scope.run_id().to_owned(),
+            environment: self.plan.name.clone(),
             log_path: log_dir.join(format!("subject-{}.log", wiring.index)),
             http_port,
             env: environment,
@@ -227,6 +239,15 @@ impl Environment {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for (name, template) in &self.plan.manifest.subject.env {
+            // With a placeholder in it, its secret is one of the two above.
+            if template.placeholders().next().is_none() {
+                redactor.add_variable(name, &template.to_string());
+            }
+        }
+        for (name, value) in &self.plan.extra_env {
+            redactor.add_variable(name, value);
+        }
         redactor
     }
 
@@ -236,8 +257,22 @@ impl Environment {
         for instance in self.instances() {
             instance.kill();
         }
+        self.kill_orphans();
         let (redis, postgres) = tokio::join!(self.redis.remove(), self.postgres.remove());
         redis.and(postgres)
+    }
+
+    /// What a subject has started and left behind when it ended: no child of ours any more, but marked
+    /// by the environment that it has inherited.
+    fn kill_orphans(&self) {
+        let markers = [
+            format!("{RUN_MARKER}={}", self.plan.scope.run_id()),
+            format!("{ENVIRONMENT_MARKER}={}", self.plan.name),
+        ];
+        for process in process_tree::with_environment(&markers) {
+            // Gone already is fine; nothing else can be done about it.
+            let _ = process_tree::signal(process.pid, Signal::SIGKILL);
+        }
     }
 
     async fn apply_schema(&self) -> Result<(), EnvironmentError> {
@@ -245,11 +280,13 @@ impl Environment {
             return Ok(());
         };
         let path = self.plan.manifest.resolve(schema);
-        let sql = std::fs::read_to_string(&path)
-            .map_err(|source| EnvironmentError::Schema { path, source })?;
+        let sql = match std::fs::read_to_string(&path) {
+            Ok(sql) => sql,
+            Err(source) => return Err(EnvironmentError::Schema { path, source }),
+        };
         let client = self.postgres.postgres().await?;
-        client.batch_execute(&sql).await.map_err(StoreError::from)?;
-        Ok(())
+        let refused = |source| EnvironmentError::SchemaRefused { path, source };
+        client.batch_execute(&sql).await.map_err(refused)
     }
 
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {

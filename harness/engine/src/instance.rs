@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::poll::{Look, TimedOut, poll_until};
+use crate::process_tree;
 use crate::proxy::Proxy;
 use crate::store::StoreKind;
 use crate::subject::log::Log;
@@ -92,6 +93,15 @@ impl Instance {
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.subject().pid()
+    }
+
+    /// Its process and all descendants, each with the time of its start: a worker that was replaced
+    /// behind a master that stayed is another process.
+    pub fn processes(&self) -> Vec<(i32, u64)> {
+        let tree = process_tree::tree(self.pid());
+        tree.iter()
+            .map(|process| (process.pid, process.start_ticks))
+            .collect()
     }
 
     /// When it was started.

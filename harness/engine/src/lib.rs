@@ -17,6 +17,7 @@ pub mod scenario;
 pub mod scope;
 pub mod store;
 pub mod subject;
+pub mod sweep;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -3,6 +3,7 @@
 
 use crate::clock::Clock;
 use crate::poll::{Look, TimedOut, poll_until};
+use crate::proxy::StallLog;
 use crate::subject::HttpClient;
 use crate::subject::manifest::HealthSection;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +18,14 @@ pub const PROBE_PERIOD: Duration = Duration::from_millis(50);
 /// A probe is given up after this many times its deadline, so that the record shows how late it was.
 const GIVE_UP_FACTOR: u32 = 3;
 
+/// How often the prober's thread looks whether it is on time.
+const TICK: Duration = Duration::from_millis(10);
+
 /// A running prober. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Prober {
     probes: Arc<Mutex<Vec<Probe>>>,
+    stalls: StallLog,
     stop: watch::Sender<Stop>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,16 +44,22 @@ impl Prober {
             .with_deadline(deadline * GIVE_UP_FACTOR)
             .with_new_connection();
         let sink = Arc::clone(&probes);
+        let stalls = StallLog::default();
+        let log = stalls.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let thread = std::thread::Builder::new()
             .name("prober".to_owned())
             .spawn(move || {
-                runtime.block_on(run(Arc::new(health), client, clock, sink, stopped));
+                runtime.block_on(async {
+                    tokio::spawn(crate::proxy::watch_own_thread(log, TICK));
+                    run(Arc::new(health), client, clock, sink, stopped).await;
+                });
             })?;
         Ok(Self {
             probes,
+            stalls,
             stop,
             thread: Some(thread),
         })
@@ -63,6 +74,35 @@ impl Prober {
             .clone();
         probes.sort_by_key(|probe| probe.sent_us);
         probes
+    }
+
+    /// The stall monitor of the prober's thread.
+    pub fn stalls(&self) -> StallLog {
+        self.stalls.clone()
+    }
+
+    /// Waits until `count` probes in a row, sent at or after `from_us`, are answered as wanted; returns
+    /// the first of them.
+    pub async fn wait_for_row(
+        &self,
+        what: &str,
+        (from_us, count): (u64, usize),
+        deadline: Duration,
+        wanted: impl Fn(&ProbeAnswer) -> bool,
+    ) -> Result<Probe, TimedOut> {
+        poll_until(what, deadline, Duration::from_millis(5), || async {
+            let mut probes = self.so_far();
+            probes.retain(|probe| probe.sent_us >= from_us);
+            let row = probes
+                .windows(count)
+                .find(|row| row.iter().all(|p| wanted(&p.answer)));
+            match (row, probes.last()) {
+                (Some(row), _) => Look::Ready(row[0].clone()),
+                (None, Some(last)) => Look::NotYet(last.describe()),
+                (None, None) => Look::NotYet("no probe was answered".to_owned()),
+            }
+        })
+        .await
     }
 
     /// Waits for a probe, sent at or after `from_us`, whose answer is as wanted.
@@ -85,14 +125,16 @@ impl Prober {
         .await
     }
 
-    /// Ends probing, waits for the probes under way, and returns the whole timeline.
-    pub async fn finish(mut self) -> Vec<Probe> {
+    /// Ends probing, waits for the probes under way, and returns the whole timeline. An error means that
+    /// the prober itself had failed, and its timeline with it.
+    pub async fn finish(mut self) -> std::io::Result<Vec<Probe>> {
         self.stop.send_replace(Stop::AfterThoseUnderWay);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the prober leaves a timeline that ends early, which no check passes over.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let thread = self.thread.take();
+        let joined = tokio::task::spawn_blocking(move || thread.map(JoinHandle::join)).await;
+        match joined {
+            Ok(Some(Ok(()))) => Ok(self.so_far()),
+            _ => Err(std::io::Error::other("the prober panicked")),
         }
-        self.so_far()
     }
 }
 

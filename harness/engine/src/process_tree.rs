@@ -67,6 +67,25 @@ pub fn tree(root: i32) -> Vec<ProcessSeen> {
     found
 }
 
+/// Living processes that were started with all these `NAME=VALUE` pairs in their environment. Another
+/// user's processes cannot be read, nor could they be signalled.
+pub fn with_environment(pairs: &[String]) -> Vec<ProcessSeen> {
+    let has_all = |pid: i32| {
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+            return false;
+        };
+        let has = |pair: &String| {
+            environment
+                .split(|byte| *byte == 0)
+                .any(|own| own == pair.as_bytes())
+        };
+        pairs.iter().all(has)
+    };
+    let mut found = all();
+    found.retain(|process| process.state != 'Z' && has_all(process.pid));
+    found
+}
+
 /// Sends a signal to one process. One that is gone already is no error.
 pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
     match kill(Pid::from_raw(pid), signal) {

@@ -14,6 +14,11 @@ const SCRIPT: &str = include_str!("reaper.sh");
 
 /// The environment variable that marks every process of a run.
 pub const RUN_MARKER: &str = "TOUCHSTONE_RUN";
+/// The environment variable beside it that names the owner as `pid:start_ticks`, so that a sweep can
+/// tell a dead run's process from a living one's when the private directory is gone.
+pub const OWNER_MARKER: &str = "TOUCHSTONE_OWNER";
+/// The environment variable that names the environment of a scenario within its run.
+pub const ENVIRONMENT_MARKER: &str = "TOUCHSTONE_ENVIRONMENT";
 
 /// The running reaper. Dropping it says that all is cleaned up.
 #[derive(Debug)]
@@ -34,6 +39,7 @@ impl Reaper {
             .stderr(Stdio::null())
             .current_dir("/")
             .env_remove(RUN_MARKER)
+            .env_remove(OWNER_MARKER)
             .process_group(0)
             .spawn()?;
         let pipe = child.stdin.take();

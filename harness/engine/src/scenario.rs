@@ -6,7 +6,7 @@ use crate::fault::Ledger;
 use crate::instance::Instance;
 use crate::poll::TimedOut;
 use crate::prober::Prober;
-use crate::proxy::ProxyError;
+use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
 use crate::store::StoreError;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
@@ -82,10 +82,7 @@ impl From<EnvironmentError> for Stop {
 impl From<SubjectError> for Stop {
     fn from(error: SubjectError) -> Self {
         if error.is_of_subject() {
-            return Stop::fail(
-                "a subject that becomes ready with both stores up",
-                error.to_string(),
-            );
+            return Stop::Fail(error.finding());
         }
         Stop::Unknown {
             reason: crate::error_chain(&error),
@@ -186,9 +183,12 @@ pub struct Context {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: EventSender,
     pub(crate) notes: Mutex<Notes>,
-    pub(crate) environment: Mutex<Option<Arc<Environment>>>,
+    /// Locked as long as the environment starts, so that a teardown can wait for it.
+    pub(crate) environment: Arc<tokio::sync::Mutex<Option<Arc<Environment>>>>,
     /// From when on stalls of our own threads count: starting stores may block them.
     pub(crate) measured_from: Mutex<Option<Instant>>,
+    /// The stall monitors of the probers' threads.
+    pub(crate) probers: Mutex<Vec<StallLog>>,
 }
 
 /// What the scenario tells of itself.
@@ -202,7 +202,7 @@ pub(crate) struct Notes {
 impl Context {
     pub(crate) fn new(plan: EnvironmentPlan, events: EventSender) -> Self {
         let ledger = Arc::new(Ledger::new(plan.clock, events.clone()));
-        let (notes, environment, measured_from) = Default::default();
+        let (notes, environment, measured_from, probers) = Default::default();
         Self {
             plan,
             ledger,
@@ -210,6 +210,7 @@ impl Context {
             notes,
             environment,
             measured_from,
+            probers,
         }
     }
 
@@ -229,11 +230,22 @@ impl Context {
     }
 
     /// Starts both stores. Call it once; the executor tears down whatever it returned.
+    ///
+    /// In a task of its own: an interruption drops the scenario, and a start that is dropped in the
+    /// middle would leave the container that the engine goes on to create.
     pub async fn stores(&self) -> Result<Arc<Environment>, Stop> {
         self.step("start the stores");
-        let environment =
-            Arc::new(Environment::start(self.plan.clone(), Arc::clone(&self.ledger)).await?);
-        *lock(&self.environment) = Some(Arc::clone(&environment));
+        let mut slot = Arc::clone(&self.environment).lock_owned().await;
+        let start = Environment::start(self.plan.clone(), Arc::clone(&self.ledger));
+        let task = tokio::spawn(async move {
+            let environment = Arc::new(start.await?);
+            *slot = Some(Arc::clone(&environment));
+            Ok::<_, EnvironmentError>(environment)
+        });
+        let environment = match task.await {
+            Ok(started) => started?,
+            Err(error) => return Err(Stop::unknown(format!("the start panicked: {error}"))),
+        };
         *lock(&self.measured_from) = Some(Instant::now());
         Ok(environment)
     }
@@ -258,12 +270,9 @@ impl Context {
     pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
         let deadline = Duration::from_millis(self.plan.manifest.deadlines.health_answer_ms);
         let health = self.health()?.clone();
-        Ok(Prober::start(
-            health,
-            &instance.http,
-            self.clock(),
-            deadline,
-        )?)
+        let prober = Prober::start(health, &instance.http, self.clock(), deadline)?;
+        lock(&self.probers).push(prober.stalls());
+        Ok(prober)
     }
 
     /// The manifest's health section; skips the scenario without one.

@@ -13,7 +13,7 @@ pub const DIR_PREFIX: &str = "touchstone-";
 pub const OWNER_FILE: &str = "owner";
 
 /// Stores that are small and short-lived do well in memory, if there is room for this much.
-const MEMORY_NEEDED_BYTES: u64 = 512 * 1024 * 1024;
+pub const MEMORY_NEEDED_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Why a run could not get its private directory.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +91,35 @@ impl RunScope {
 impl Drop for RunScope {
     fn drop(&mut self) {
         // What is left behind here is found by the next sweep.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = remove_private_dir(&self.dir);
     }
+}
+
+/// Removes a private directory, the owner file last: what an interrupted removal leaves must still
+/// name its owner, or no sweep could tell it from a directory of somebody else.
+pub fn remove_private_dir(dir: &Path) -> io::Result<()> {
+    let gone = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => return gone(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name() == OWNER_FILE {
+            continue;
+        }
+        let removed = if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())
+        } else {
+            fs::remove_file(entry.path())
+        };
+        removed.or_else(gone)?;
+    }
+    fs::remove_file(dir.join(OWNER_FILE)).or_else(gone)?;
+    fs::remove_dir(dir).or_else(gone)
 }
 
 /// This process as `pid:start_ticks`, which no later process can be mistaken for.
@@ -104,11 +131,13 @@ pub fn own_identity() -> String {
 
 /// Whether the process named by [`own_identity`]'s text still lives.
 pub fn owner_lives(identity: &str) -> bool {
-    identity
-        .trim()
-        .split_once(':')
-        .and_then(|(pid, ticks)| Some((pid.parse().ok()?, ticks.parse().ok()?)))
-        .is_some_and(|(pid, ticks)| process_tree::is_alive(pid, ticks))
+    parse_identity(identity).is_some_and(|(pid, ticks)| process_tree::is_alive(pid, ticks))
+}
+
+/// The process id and the start time in [`own_identity`]'s text.
+pub(crate) fn parse_identity(identity: &str) -> Option<(i32, u64)> {
+    let (pid, ticks) = identity.trim().split_once(':')?;
+    Some((pid.parse().ok()?, ticks.parse().ok()?))
 }
 
 /// Where private directories may lie: memory first, then the temporary directory.
@@ -121,11 +150,17 @@ pub fn base_dirs() -> Vec<PathBuf> {
 }
 
 fn has_room(dir: &Path) -> bool {
-    let writable = nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok();
-    let free = nix::sys::statvfs::statvfs(dir)
+    free_bytes(dir) >= MEMORY_NEEDED_BYTES
+}
+
+/// How much can be written into a directory; nothing into one that is not ours to write.
+pub fn free_bytes(dir: &Path) -> u64 {
+    if nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_err() {
+        return 0;
+    }
+    nix::sys::statvfs::statvfs(dir)
         .map(|stat| stat.blocks_available() * stat.fragment_size())
-        .unwrap_or(0);
-    writable && free >= MEMORY_NEEDED_BYTES
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

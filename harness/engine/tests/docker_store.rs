@@ -160,6 +160,23 @@ fn postgres_keeps_its_table_over_stop_and_kill() {
 }
 
 #[test]
+fn a_store_of_a_name_used_before_starts_empty_and_stays_when_the_memory_of_others_is_given_back() {
+    with_engine(|run| async {
+        // One more than are given back at once: the last must survive the deletion of the others.
+        for _ in 0..9 {
+            let store = run.store(StoreKind::Postgres).await;
+            execute(&store, "CREATE TABLE kept (id int)").await;
+            store.remove().await.expect("removed");
+        }
+        let store = run.store(StoreKind::Postgres).await;
+        execute(&store, "CREATE TABLE kept (id int)").await;
+        assert_eq!(count_rows(&store).await, 0);
+        store.remove().await.expect("removed");
+        run
+    });
+}
+
+#[test]
 fn a_frozen_store_accepts_but_does_not_answer_until_it_is_thawed() {
     with_engine(|run| async {
         for kind in StoreKind::ALL {

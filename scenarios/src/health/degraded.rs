@@ -1,6 +1,6 @@
 //! HLTH-11: what works while Redis is away, and how the rest is refused.
 
-use super::story::{Watch, Way, see_degraded};
+use super::story::{Watch, Way};
 use futures::FutureExt;
 use std::time::Duration;
 use touchstone_core::{Criterion, Profile};
@@ -10,9 +10,6 @@ use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::client::AnswerKind;
 use touchstone_engine::subject::manifest::DegradedSection;
 use touchstone_engine::subject::{Answer, CallError, OperationName};
-
-/// A key of our own: what an outage refused must not appear under it later.
-const REFUSED_KEY: &[u8] = b"refused-in-the-outage";
 
 /// HLTH-11.
 pub(super) const ROUTES: Scenario = Scenario {
@@ -29,20 +26,33 @@ async fn routes(context: &Context) -> Result<(), Stop> {
     let degraded = context
         .section("degraded", context.manifest().degraded.as_ref())?
         .clone();
+    let lists = [
+        &degraded.works_without_redis,
+        &degraded.refused_without_redis,
+    ];
+    let listed = lists.into_iter().flatten().next();
+    context.section(
+        "degraded.works_without_redis and refused_without_redis",
+        listed,
+    )?;
     let watch = Watch::start(context).await?;
     let id = entity(context, &watch, &degraded).await?;
     for kind in [ServerFaultKind::Stop, ServerFaultKind::Freeze] {
-        let fault = watch.lose(StoreKind::Redis, Way::Server(kind)).await?;
-        // Once at once, when the service may not know yet, and once when it does.
+        let losses = watch.lose(&[StoreKind::Redis], Way::Server(kind)).await?;
         call_all(context, &watch, &degraded, &id).await?;
-        see_degraded(context, &watch.prober, &[StoreKind::Redis]).await?;
+        watch.hold(&losses).await?;
         call_all(context, &watch, &degraded, &id).await?;
-        watch.regain(StoreKind::Redis, fault, &[]).await?;
+        watch.regain(losses).await?;
         if kind == ServerFaultKind::Stop {
-            refused_write_did_not_run(context, &watch, &degraded).await?;
+            refused_writes_did_not_run(context, &watch, &degraded).await?;
         }
     }
-    watch.finish().await.map(drop)
+    watch.finish().await
+}
+
+/// A key of its own for each operation: one that deletes must not hide one that wrote.
+fn refused_key(name: OperationName) -> String {
+    format!("refused-{}", name.key())
 }
 
 /// An entity to read and update, made while all is well; a made-up id where there is no such thing.
@@ -108,9 +118,10 @@ async fn timed_call(
 ) -> Result<Answer, Stop> {
     let deadline = context.deadline(|d| d.degraded_answer_ms);
     let http = watch.instance.http.with_deadline(deadline);
+    let key = refused_key(name);
     let values: &[(&str, &[u8])] = &[
-        ("key", REFUSED_KEY),
-        ("key2", REFUSED_KEY),
+        ("key", key.as_bytes()),
+        ("key2", b"refused-second"),
         ("value", b"must not be written"),
         ("seconds", b"60"),
         ("id", id.as_bytes()),
@@ -131,45 +142,51 @@ async fn timed_call(
     })
 }
 
-/// Looks after a later write of the same client has gone through: what was queued before it would have
-/// run by then.
-async fn refused_write_did_not_run(
+/// Looks after a later write has gone through: what was queued before it would have run by then.
+async fn refused_writes_did_not_run(
     context: &Context,
     watch: &Watch<'_>,
     degraded: &DegradedSection,
 ) -> Result<(), Stop> {
-    let refused = degraded
-        .refused_without_redis
-        .contains(&OperationName::KvSet);
-    let Some(template) = context.manifest().keys.kv.as_ref().filter(|_| refused) else {
+    let writes = [OperationName::KvSet, OperationName::KvSetEx];
+    let refused: Vec<OperationName> = writes
+        .into_iter()
+        .filter(|name| degraded.refused_without_redis.contains(name))
+        .collect();
+    let Some(template) = context
+        .manifest()
+        .keys
+        .kv
+        .as_ref()
+        .filter(|_| !refused.is_empty())
+    else {
         return Ok(());
     };
-    let later: &[(&str, &[u8])] = &[("key", b"later"), ("value", b"x")];
-    let answer = watch
-        .instance
-        .http
-        .call(OperationName::KvSet, later)
-        .await?;
+    context.step("look for refused writes that ran later");
+    let later: &[(&str, &[u8])] = &[("key", b"later"), ("value", b"x"), ("seconds", b"60")];
+    let answer = watch.instance.http.call(refused[0], later).await?;
     expect(
         answer.kind() == AnswerKind::Ok,
         "a write works after the outage",
         answer.describe(),
     )?;
-    let key = template
-        .fill(|name| (name == "key").then(|| String::from_utf8_lossy(REFUSED_KEY).into_owned()));
     let database = context.manifest().stores.redis_database;
     let mut store = watch
         .environment
         .store(StoreKind::Redis)
         .redis(database)
         .await?;
-    let exists: bool = redis::cmd("EXISTS")
-        .arg(&key)
-        .query_async(&mut store)
-        .await?;
-    expect(
-        !exists,
-        "a write that was answered with an error never runs",
-        format!("`{key}` is in the store after the outage"),
-    )
+    for name in refused {
+        let key = template.fill(|part| (part == "key").then(|| refused_key(name)));
+        let exists: bool = redis::cmd("EXISTS")
+            .arg(&key)
+            .query_async(&mut store)
+            .await?;
+        expect(
+            !exists,
+            "a write that was answered with an error never runs",
+            format!("`{key}` is in the store after the outage"),
+        )?;
+    }
+    Ok(())
 }

@@ -36,5 +36,5 @@ async fn silent(context: &Context, store: StoreKind) -> Result<(), Stop> {
         .outage(&[store], Way::Server(ServerFaultKind::Freeze))
         .await?;
     watch.outage(&[store], Way::Blackhole).await?;
-    watch.finish().await.map(drop)
+    watch.finish().await
 }

@@ -1,14 +1,16 @@
-//! The story that the outage criteria share: well before, noticed during, well again after.
+//! The story that the outage criteria share: well before, shown during, well again after, and every
+//! probe of the timeline answered in time and in agreement with the faults.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use touchstone_core::check::Check;
-use touchstone_core::check::timeline::AnswersInTime;
+use touchstone_core::check::timeline::{AnswersInTime, FaultWindow, FollowsFaults, StoreSeen};
 use touchstone_core::timeline::{HealthSeen, Probe, ProbeAnswer};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::{FaultGuard, ServerFaultKind};
 use touchstone_engine::instance::Instance;
-use touchstone_engine::prober::Prober;
+use touchstone_engine::poll::{Look, poll_until};
+use touchstone_engine::prober::{PROBE_PERIOD, Prober};
 use touchstone_engine::proxy::{Blackhole, Scope};
 use touchstone_engine::scenario::{Context, OrFail, Stop, demand, expect};
 use touchstone_engine::store::StoreKind;
@@ -18,6 +20,13 @@ const OWN_DELAY_MAX_US: u64 = 200_000;
 
 /// Waiting for a state has a limit beyond its deadline, so that a late one is told with its time.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// An outage outlasts the answer deadline by this much, so that probes sent in it must be answered in
+/// it: a heal would rescue whatever hangs.
+const HOLD_MARGIN: Duration = Duration::from_millis(250);
+
+/// So many probes in a row make a state; before that, several workers of one service may differ.
+const ROW: usize = 3;
 
 /// How a store goes away.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +48,22 @@ impl Way {
     }
 }
 
+/// A store that is away: its fault, and since when.
+pub(super) struct Loss {
+    store: StoreKind,
+    fault: FaultGuard,
+    begins_us: u64,
+    shown_from_us: u64,
+}
+
 /// A subject under watch: its environment, its process and its health timeline.
 pub(super) struct Watch<'a> {
     pub(super) context: &'a Context,
     pub(super) environment: Arc<Environment>,
     pub(super) instance: Arc<Instance>,
-    pub(super) prober: Prober,
-    pid: i32,
+    prober: Prober,
+    processes: Vec<(i32, u64)>,
+    windows: Mutex<Vec<(StoreKind, FaultWindow)>>,
 }
 
 impl<'a> Watch<'a> {
@@ -53,20 +71,132 @@ impl<'a> Watch<'a> {
     pub(super) async fn start(context: &'a Context) -> Result<Self, Stop> {
         let (environment, instance) = context.start().await?;
         let prober = context.probe(&instance)?;
-        let pid = instance.pid();
-        see_steady(context, &prober, "before the fault").await?;
+        context.step("see health ok before the fault");
+        let deadline = context.deadline(|d| d.recover_ms) + GRACE;
+        prober
+            .wait_for_row("health ok", (0, ROW), deadline, |answer| {
+                is(answer, |s| shows(s, &[]))
+            })
+            .await
+            .or_fail("health 200, ok, both stores connected, before the fault")?;
+        let processes = instance.processes();
+        let windows = Mutex::default();
         Ok(Self {
             context,
             environment,
             instance,
             prober,
-            pid,
+            processes,
+            windows,
         })
     }
 
-    /// Takes a store away.
-    pub(super) async fn lose(&self, store: StoreKind, way: Way) -> Result<FaultGuard, Stop> {
-        self.context.step(format!("{} {store}", way.verb()));
+    /// Takes stores away together, holds them away, and brings them back one after the other. Health
+    /// must show each step in time.
+    pub(super) async fn outage(&self, stores: &[StoreKind], way: Way) -> Result<(), Stop> {
+        let losses = self.lose(stores, way).await?;
+        self.hold(&losses).await?;
+        self.regain(losses).await
+    }
+
+    /// Takes stores away together, and sees health show it.
+    pub(super) async fn lose(&self, stores: &[StoreKind], way: Way) -> Result<Vec<Loss>, Stop> {
+        let mut losses = Vec::new();
+        for store in stores {
+            self.context.step(format!("{} {store}", way.verb()));
+            let begins_us = self.context.clock().now_us();
+            let fault = self.inject(*store, way).await?;
+            losses.push(Loss {
+                store: *store,
+                fault,
+                begins_us,
+                shown_from_us: 0,
+            });
+        }
+        let in_force_us = self.context.clock().now_us();
+        let shown = self.see_degraded(in_force_us, stores).await?;
+        for loss in &mut losses {
+            loss.shown_from_us = shown.sent_us;
+        }
+        Ok(losses)
+    }
+
+    /// Holds an outage until every probe sent at its beginning is answered or overdue, and until each
+    /// fault has bitten.
+    pub(super) async fn hold(&self, losses: &[Loss]) -> Result<(), Stop> {
+        self.context
+            .step("hold the outage past the answer deadline");
+        let hold = self.context.deadline(|d| d.health_answer_ms) + HOLD_MARGIN;
+        let until_us = losses.iter().map(|loss| loss.begins_us).max().unwrap_or(0)
+            + u64::try_from(hold.as_micros()).unwrap_or(u64::MAX);
+        let over = poll_until("the outage to last", hold + GRACE, PROBE_PERIOD, || async {
+            let bitten = losses.iter().all(|loss| loss.fault.bite().is_some());
+            if bitten && self.context.clock().now_us() >= until_us {
+                return Look::Ready(());
+            }
+            Look::NotYet(format!("all faults have bitten: {bitten}"))
+        });
+        // A fault that never bites is the executor's to judge.
+        let _ = over.await;
+        Ok(())
+    }
+
+    /// Heals stores one after the other and sees each come back, those still away unchanged.
+    pub(super) async fn regain(&self, losses: Vec<Loss>) -> Result<(), Stop> {
+        let mut away: Vec<StoreKind> = losses.iter().map(|loss| loss.store).collect();
+        for Loss {
+            store,
+            fault,
+            begins_us,
+            shown_from_us,
+        } in losses
+        {
+            away.retain(|other| *other != store);
+            self.context.step(format!("heal {store}"));
+            let ends_us = self.context.clock().now_us();
+            fault.heal().await?;
+            self.environment.store(store).wait_ready().await?;
+            let restored = self.see_back(store, &away).await?;
+            let restored_from_us = restored.sent_us;
+            let window = FaultWindow {
+                begins_us,
+                shown_from_us,
+                ends_us,
+                restored_from_us,
+            };
+            self.windows
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((store, window));
+        }
+        Ok(())
+    }
+
+    /// Ends the watch: still the same processes, every probe answered in time, and every answer in
+    /// agreement with the outages.
+    pub(super) async fn finish(self) -> Result<(), Stop> {
+        same_processes(&self.instance, &self.processes)?;
+        let probes = self.prober.finish().await?;
+        judge_answers(self.context, &probes)?;
+        let windows = self
+            .windows
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for store in StoreKind::ALL {
+            let of_store = windows.iter().filter(|(lost, _)| *lost == store);
+            let windows = of_store.map(|(_, window)| *window).collect();
+            demand(
+                FollowsFaults {
+                    store: seen_as(store),
+                    windows,
+                }
+                .check(&probes),
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn inject(&self, store: StoreKind, way: Way) -> Result<FaultGuard, Stop> {
         Ok(match way {
             Way::Server(kind) => self.environment.fault(store, kind).await?,
             Way::Blackhole => {
@@ -78,38 +208,38 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// Takes stores away together, sees health show it, brings them back one after the other, and
-    /// sees health show that too.
-    pub(super) async fn outage(&self, stores: &[StoreKind], way: Way) -> Result<(), Stop> {
-        let mut faults = Vec::new();
-        for store in stores {
-            faults.push((*store, self.lose(*store, way).await?));
-        }
-        see_degraded(self.context, &self.prober, stores).await?;
-        let mut away = stores.to_vec();
-        for (store, fault) in faults {
-            away.retain(|other| *other != store);
-            self.regain(store, fault, &away).await?;
-        }
-        Ok(())
+    /// Health shows exactly these stores as away, in time.
+    async fn see_degraded(&self, in_force_us: u64, away: &[StoreKind]) -> Result<Probe, Stop> {
+        let deadline = self.context.deadline(|d| d.health_notice_ms);
+        let what = format!("health degraded with {} disconnected", names(away));
+        let probe = self
+            .prober
+            .wait_for_row(&what, (in_force_us, ROW), deadline + GRACE, |answer| {
+                is(answer, |seen| shows(seen, away))
+            })
+            .await
+            .or_fail(format!(
+                "{what}, the other connected, within {} ms",
+                deadline.as_millis()
+            ))?;
+        self.context.observe(probe.describe());
+        // The probe that could show it first is sent up to one period after the fault.
+        let took = Duration::from_micros(probe.done_us.saturating_sub(in_force_us));
+        self.context.met(
+            &what,
+            |d| d.health_notice_ms,
+            took.saturating_sub(PROBE_PERIOD),
+        )?;
+        Ok(probe)
     }
 
-    /// Heals one store and sees it come back, those still away unchanged.
-    pub(super) async fn regain(
-        &self,
-        store: StoreKind,
-        fault: FaultGuard,
-        still_away: &[StoreKind],
-    ) -> Result<Probe, Stop> {
-        self.context.step(format!("heal {store}"));
-        fault.heal().await?;
-        self.environment.store(store).wait_ready().await?;
+    async fn see_back(&self, store: StoreKind, still_away: &[StoreKind]) -> Result<Probe, Stop> {
         let ready_us = self.context.clock().now_us();
         let deadline = self.context.deadline(|d| d.recover_ms);
         let what = format!("health shows {store} connected again");
         let probe = self
             .prober
-            .wait_for(&what, ready_us, deadline + GRACE, |answer| {
+            .wait_for_row(&what, (ready_us, ROW), deadline + GRACE, |answer| {
                 is(answer, |seen| shows(seen, still_away))
             })
             .await
@@ -121,60 +251,17 @@ impl<'a> Watch<'a> {
         self.context.met(&what, |d| d.recover_ms, took)?;
         Ok(probe)
     }
-
-    /// Ends the watch: still the same process, and every probe of the timeline answered in time.
-    pub(super) async fn finish(self) -> Result<Vec<Probe>, Stop> {
-        let exit = self.instance.exit();
-        expect(
-            exit.is_none() && self.instance.pid() == self.pid,
-            "the same process before and after",
-            exit.map_or_else(|| "another process".to_owned(), |exit| exit.to_string()),
-        )?;
-        let probes = self.prober.finish().await;
-        judge_answers(self.context, &probes)?;
-        Ok(probes)
-    }
 }
 
-/// The steady state: health says that all is well.
-pub(super) async fn see_steady(
-    context: &Context,
-    prober: &Prober,
-    when: &str,
-) -> Result<Probe, Stop> {
-    context.step(format!("see health ok {when}"));
-    let from_us = context.clock().now_us();
-    let deadline = context.deadline(|d| d.recover_ms) + GRACE;
-    prober
-        .wait_for("health ok", from_us, deadline, |answer| {
-            is(answer, |seen| seen.overall_ok)
-        })
-        .await
-        .or_fail(format!("health 200, ok, both stores connected, {when}"))
-}
-
-/// Health shows exactly these stores as away, in time.
-pub(super) async fn see_degraded(
-    context: &Context,
-    prober: &Prober,
-    away: &[StoreKind],
-) -> Result<Probe, Stop> {
-    let gone_us = context.clock().now_us();
-    let deadline = context.deadline(|d| d.health_notice_ms);
-    let what = format!("health degraded with {} disconnected", names(away));
-    let probe = prober
-        .wait_for(&what, gone_us, deadline + GRACE, |answer| {
-            is(answer, |seen| shows(seen, away))
-        })
-        .await
-        .or_fail(format!(
-            "{what}, the other connected, within {} ms",
-            deadline.as_millis()
-        ))?;
-    context.observe(probe.describe());
-    let took = Duration::from_micros(probe.done_us.saturating_sub(gone_us));
-    context.met(&what, |d| d.health_notice_ms, took)?;
-    Ok(probe)
+/// None of the processes has ended, neither the one that we started nor a worker behind it.
+fn same_processes(instance: &Instance, before: &[(i32, u64)]) -> Result<(), Stop> {
+    let now = instance.processes();
+    let gone = before.iter().find(|process| !now.contains(process));
+    expect(
+        gone.is_none() && instance.exit().is_none(),
+        "the same processes before and after",
+        gone.map_or_else(String::new, |(pid, _)| format!("process {pid} has ended")),
+    )
 }
 
 /// Every probe of the timeline was answered in time.
@@ -183,13 +270,18 @@ fn judge_answers(context: &Context, probes: &[Probe]) -> Result<(), Stop> {
     context.observe(format!("{} probes in one timeline", probes.len()));
     let slowest = probes.iter().map(Probe::latency_us).max().unwrap_or(0);
     context.observe(format!("the slowest was answered in {} ms", slowest / 1000));
-    demand(
-        AnswersInTime {
-            deadline_us,
-            own_delay_max_us: OWN_DELAY_MAX_US,
-        }
-        .check(&probes),
-    )
+    let check = AnswersInTime {
+        deadline_us,
+        own_delay_max_us: OWN_DELAY_MAX_US,
+    };
+    demand(check.check(probes))
+}
+
+fn seen_as(store: StoreKind) -> StoreSeen {
+    match store {
+        StoreKind::Redis => StoreSeen::Redis,
+        StoreKind::Postgres => StoreSeen::Postgres,
+    }
 }
 
 fn is(answer: &ProbeAnswer, wanted: impl Fn(&HealthSeen) -> bool) -> bool {

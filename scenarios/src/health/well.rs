@@ -40,15 +40,19 @@ async fn both_up(context: &Context) -> Result<(), Stop> {
         }
     }
     expect(
-        content_type.starts_with("application/json"),
-        "content type application/json",
+        is_json(&content_type),
+        "content type application/json, or application/*+json",
         content_type,
     )?;
     context.observe(described);
-    match &health.timestamp {
-        Some(pointer) => timestamp_moves(context, &instance, &health.path, pointer).await,
-        None => Ok(()),
-    }
+    let pointer = context.section("health.timestamp", health.timestamp.as_ref())?;
+    timestamp_moves(context, &instance, &health.path, pointer).await
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.starts_with("application/")
+        && (essence.ends_with("/json") || essence.ends_with("+json"))
 }
 
 /// Read twice, further apart than the tolerance: a time that was taken at start is found out.

@@ -48,7 +48,7 @@ async fn through_outage(
     let restored = context.section("logs.restored", context.manifest().logs.restored.as_ref())?;
     let deadline = context.deadline(|d| d.recover_ms) + GRACE;
     context.step(format!("stop redis, outage {outage}"));
-    let pid = instance.pid();
+    let processes = instance.processes();
     let fault = environment
         .fault(StoreKind::Redis, ServerFaultKind::Stop)
         .await?;
@@ -70,7 +70,7 @@ async fn through_outage(
         .or_fail(&what)?;
     context.met("restored in the log", |d| d.recover_ms, since_ready())?;
     expect(
-        instance.exit().is_none() && instance.pid() == pid,
+        instance.exit().is_none() && processes.iter().all(|p| instance.processes().contains(p)),
         "the service keeps running",
         instance
             .exit()

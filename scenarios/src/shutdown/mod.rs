@@ -1,6 +1,7 @@
 //! SHUT: ending cleanly, whatever the stores do.
 
 mod clean;
+mod closes;
 mod in_flight;
 mod outage;
 mod twice;

@@ -21,31 +21,35 @@ impl Check for AnswersInTime {
             return Verdict::unknown("no probe was sent");
         }
         if let Some(slow) = probes.iter().find(|probe| self.breaks_deadline(probe)) {
+            if slow.sent_us.saturating_sub(slow.due_us) > self.own_delay_max_us {
+                return self.no_witness(slow);
+            }
             return Verdict::Fail(Finding {
                 expected: format!("every probe answered within {} ms", self.deadline_us / 1000),
                 seen: slow.describe(),
                 evidence: around(probes, slow),
             });
         }
-        let own_delay = probes
-            .iter()
-            .map(|p| p.sent_us.saturating_sub(p.due_us))
-            .max();
-        match own_delay {
-            Some(delay_us) if delay_us > self.own_delay_max_us => Verdict::unknown(format!(
-                "our own prober was {} ms late, more than the {} ms that its witness allows",
-                delay_us / 1000,
-                self.own_delay_max_us / 1000
-            )),
+        let own_delay_us = |probe: &&Probe| probe.sent_us.saturating_sub(probe.due_us);
+        match probes.iter().max_by_key(own_delay_us) {
+            Some(late) if own_delay_us(&late) > self.own_delay_max_us => self.no_witness(late),
             _ => Verdict::Pass,
         }
     }
 }
 
 impl AnswersInTime {
+    /// An answer that is no health document is none.
     fn breaks_deadline(&self, probe: &Probe) -> bool {
-        matches!(probe.answer, ProbeAnswer::TimedOut | ProbeAnswer::Broken(_))
-            || probe.latency_us() > self.deadline_us
+        !matches!(probe.answer, ProbeAnswer::Health(_)) || probe.latency_us() > self.deadline_us
+    }
+
+    fn no_witness(&self, probe: &Probe) -> Verdict {
+        Verdict::unknown(format!(
+            "our own prober was {} ms late, more than the {} ms that its witness allows",
+            probe.sent_us.saturating_sub(probe.due_us) / 1000,
+            self.own_delay_max_us / 1000
+        ))
     }
 }
 
@@ -73,11 +77,11 @@ impl StoreSeen {
 pub struct FaultWindow {
     /// Until here the store was surely there.
     pub begins_us: u64,
-    /// From here on health has to show the outage: when it was first seen to, or the deadline.
+    /// From here on health has to show the outage, without exception.
     pub shown_from_us: u64,
     /// Until here the store was surely gone.
     pub ends_us: u64,
-    /// From here on health has to show the return: when it was first seen to, or the deadline.
+    /// From here on health has to show the return, without exception.
     pub restored_from_us: u64,
 }
 
@@ -234,7 +238,12 @@ mod tests {
     fn a_slow_or_missing_answer_fails() {
         let mut silent = probe(50, 1000, true);
         silent.answer = ProbeAnswer::TimedOut;
-        for bad in [probe(50, 1001, true), silent] {
+        let mut no_document = probe(50, 5, true);
+        no_document.answer = ProbeAnswer::Unreadable {
+            status: 500,
+            problem: "no JSON".into(),
+        };
+        for bad in [probe(50, 1001, true), silent, no_document] {
             assert_eq!(in_time().check(&[probe(0, 5, true), bad]).word(), "fail");
         }
     }
@@ -243,6 +252,8 @@ mod tests {
     fn our_own_lateness_is_unknown_not_a_pass() {
         let mut late = probe(300, 5, true);
         late.due_us = 50 * MS;
+        assert_eq!(in_time().check(&[late.clone()]).word(), "unknown");
+        late.done_us = 2000 * MS; // Slow as well, but who made it slow?
         assert_eq!(in_time().check(&[late]).word(), "unknown");
         assert_eq!(in_time().check(&[]).word(), "unknown");
     }

@@ -38,12 +38,13 @@ impl FaultGuard {
     /// Ends the fault; returns when that is in force.
     pub async fn heal(mut self) -> Result<(), EnvironmentError> {
         let bite = self.bite();
-        self.ledger.complete(self.place, bite);
-        match self.held.take() {
-            Some(Held::Network(mut fault)) => Ok(fault.heal().await?),
+        let healed = match self.held.take() {
+            Some(Held::Network(mut fault)) => fault.heal().await.map_err(Into::into),
             Some(Held::Server(fault)) => fault.heal().await,
             None => Ok(()),
-        }
+        };
+        self.ledger.complete(self.place, bite, healed.is_ok());
+        healed
     }
 }
 
@@ -51,7 +52,8 @@ impl Drop for FaultGuard {
     fn drop(&mut self) {
         let bite = self.bite();
         let Some(held) = self.held.take() else { return };
-        self.ledger.complete(self.place, bite);
+        let at_once = matches!(held, Held::Network(_));
+        self.ledger.complete(self.place, bite, at_once);
         let Held::Server(fault) = held else { return };
         // Starting a server takes longer than a drop may; without a runtime the teardown is next.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -48,12 +48,12 @@ impl Ledger {
         records.len() - 1
     }
 
-    /// Completes a fault.
-    pub(super) fn complete(&self, place: usize, bite: Option<String>) {
+    /// Completes a fault. One that is not healed stays in force until the teardown.
+    pub(super) fn complete(&self, place: usize, bite: Option<String>, healed: bool) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let record = &mut records[place];
         record.bite = bite;
-        record.healed_at_us = Some(self.clock.now_us());
+        record.healed_at_us = healed.then(|| self.clock.now_us());
         let fault = record.clone();
         drop(records);
         self.events

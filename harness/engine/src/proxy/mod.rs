@@ -13,13 +13,13 @@
 //! connection before the proxy hears of it.
 
 mod connection;
-mod drops;
 mod error;
 pub mod fault;
 mod flow;
 mod handle;
 mod record;
 mod server;
+mod sock_diag;
 mod socket;
 mod stall;
 mod thread;
@@ -31,5 +31,5 @@ pub use fault::{
 };
 pub use handle::{Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
-pub use stall::{Stall, StallLog};
+pub use stall::{Stall, StallLog, watch_own_thread};
 pub use thread::ProxyThread;

@@ -54,6 +54,8 @@ pub(crate) struct Server {
     upstream: Cell<Option<SocketAddr>>,
     listener: RefCell<Option<TcpListener>>,
     accept_waker: RefCell<Option<Waker>>,
+    /// Connections stay in the kernel's accept queue.
+    accepts_nothing: Cell<bool>,
     closed: Cell<bool>,
     live: RefCell<BTreeMap<u64, SharedConnection>>,
     history: RefCell<VecDeque<ConnectionRecord>>,
@@ -81,6 +83,7 @@ impl Server {
             upstream: Cell::new(None),
             listener: RefCell::new(Some(listener)),
             accept_waker: RefCell::new(None),
+            accepts_nothing: Cell::new(false),
             closed: Cell::new(false),
             live: RefCell::default(),
             history: RefCell::default(),
@@ -129,8 +132,21 @@ impl Server {
 
     /// Admits what the kernel has accepted already, so that it counts as existing.
     pub(crate) fn admit_waiting(self: &Rc<Self>, hub: &Rc<Hub>) {
+        self.admit_waiting_but(&[], hub);
+    }
+
+    /// Leaves connections in the kernel's accept queue, or takes them from it again.
+    pub(crate) fn accept_nothing(&self, nothing: bool) {
+        self.accepts_nothing.set(nothing);
+        self.wake_accept();
+    }
+
+    /// Takes these connections of our own from the accept queue, and admits the others.
+    pub(crate) fn admit_waiting_but(self: &Rc<Self>, own: &[SocketAddr], hub: &Rc<Hub>) {
         while let Some((stream, peer)) = self.with_listener(socket::accept_now).flatten() {
-            self.admit(stream, peer, hub);
+            if !own.contains(&peer) {
+                self.admit(stream, peer, hub);
+            }
         }
     }
 
@@ -258,8 +274,10 @@ impl Server {
         }
         *self.accept_waker.borrow_mut() = Some(cx.waker().clone());
         match &*self.listener.borrow() {
-            Some(listener) => Poll::Ready(Some(ready!(listener.poll_accept(cx)))),
-            None => Poll::Pending,
+            Some(listener) if !self.accepts_nothing.get() => {
+                Poll::Ready(Some(ready!(listener.poll_accept(cx))))
+            }
+            _ => Poll::Pending,
         }
     }
 

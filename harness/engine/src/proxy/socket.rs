@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// As many handshakes as the kernel completes ahead of us; a burst of clients must not be refused.
 const BACKLOG: i32 = 1024;
 
+/// On loopback a handshake takes microseconds, or it is not going to happen.
+const CLOG_DEADLINE: Duration = Duration::from_millis(20);
+
 /// Bounds what [`drain`] reads from a peer that never stops sending.
 const DRAIN_READS: usize = 64;
 
@@ -86,6 +89,37 @@ pub(crate) fn drop_packets<S: AsFd>(socket: &S) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_keepalive(false)?;
     socket.attach_filter(&[DROP_ALL])
+}
+
+/// Whether this process may attach a packet filter. Some kernels demand `CAP_NET_ADMIN` for it.
+pub(crate) fn may_filter() -> bool {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+        .and_then(|socket| socket.attach_filter(&[DROP_ALL]))
+        .is_ok()
+}
+
+/// Fills the accept queue of a listener with connections of our own, so that the kernel drops every
+/// further SYN. They must be kept until [`unclog`].
+///
+/// A queue of length 1 holds two. Length 0 would make the kernel suspect a SYN flood.
+pub(crate) fn clog(listener: &TcpListener) -> io::Result<Vec<std::net::TcpStream>> {
+    SockRef::from(listener).listen(1)?;
+    let address = listener.local_addr()?;
+    let mut fillers = Vec::new();
+    for _ in 0..2 {
+        match std::net::TcpStream::connect_timeout(&address, CLOG_DEADLINE) {
+            Ok(filler) => fillers.push(filler),
+            // A connection of the subject was faster: the queue is full all the same.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(fillers)
+}
+
+/// Undoes [`clog`], but for the fillers, which wait to be accepted.
+pub(crate) fn unclog(listener: &TcpListener) -> io::Result<()> {
+    SockRef::from(listener).listen(BACKLOG)
 }
 
 /// Undoes [`drop_packets`].

@@ -78,6 +78,17 @@ impl StallLog {
     }
 }
 
+/// Keeps the log of the thread that it runs on: how late its own wake-ups are. Never ends.
+pub async fn watch_own_thread(log: StallLog, every: Duration) {
+    let mut due = Instant::now();
+    loop {
+        tokio::time::sleep_until(due.into()).await;
+        let now = Instant::now();
+        log.tick(due, now, now + every);
+        due = now + every;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

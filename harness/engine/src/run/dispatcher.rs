@@ -22,6 +22,9 @@ use touchstone_core::{ExitCode, RunRecord, ScenarioRecord, Verdict};
 /// How often the dispatcher looks for an interruption while no event comes.
 const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
+/// Why nothing new starts after a signal.
+const INTERRUPTED: &str = "interrupted";
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -64,6 +67,8 @@ struct Dispatcher {
     started_at: jiff::Timestamp,
     cpu_before_ms: u64,
     finished: BTreeMap<(String, u32), ScenarioRecord>,
+    /// Whether a worker ended by a panic outside of a scenario, which is a bug of ours.
+    has_panicked: bool,
 }
 
 impl Dispatcher {
@@ -86,6 +91,7 @@ impl Dispatcher {
             started_at: jiff::Timestamp::now(),
             cpu_before_ms: cpu::used_ms(),
             finished: BTreeMap::new(),
+            has_panicked: false,
         }
     }
 
@@ -105,35 +111,41 @@ impl Dispatcher {
             jobs: self.plan.jobs,
         });
         let preflight = self.preflight(&sender)?;
+        self.note_interruption();
         match &preflight.subject_broken {
             None => self.work(&attempts, sender)?,
             Some(finding) => {
                 if let Some(first) = attempts.first() {
-                    self.take(self.not_run(first, Verdict::Fail(finding.clone())));
+                    let mut record = self.not_run(first, Verdict::Fail(finding.clone()));
+                    record.logs.clone_from(&preflight.logs);
+                    self.take(record);
                 }
             }
         }
-        let why_not = match &preflight.subject_broken {
-            Some(_) => format!(
-                "not run: the subject does not start, see {}",
-                first_id(&attempts)
-            ),
-            None => format!(
-                "not run: {}",
-                self.no_more.borrow().as_deref().unwrap_or("cancelled")
-            ),
+        self.account_for_the_rest(&attempts, &preflight);
+        Ok(self.finish(&attempts, preflight))
+    }
+
+    /// Every attempt that has no record gets one that says why.
+    fn account_for_the_rest(&mut self, attempts: &[Attempt], preflight: &Preflight) {
+        let skipped = |why: String| Verdict::Skipped {
+            reason: format!("not run: {why}"),
+            declared: false,
         };
-        for attempt in &attempts {
+        let verdict = match (&preflight.subject_broken, self.no_more.borrow().as_deref()) {
+            (Some(_), _) => skipped(format!(
+                "the subject does not start, see {}",
+                first_id(attempts)
+            )),
+            (None, Some(why)) => skipped(why.to_owned()),
+            (None, None) => Verdict::unknown("the harness's own worker panicked"),
+        };
+        for attempt in attempts {
             let key = (attempt.key.criterion.clone(), attempt.key.attempt);
             if !self.finished.contains_key(&key) {
-                let verdict = Verdict::Skipped {
-                    reason: why_not.clone(),
-                    declared: false,
-                };
-                self.take(self.not_run(attempt, verdict));
+                self.take(self.not_run(attempt, verdict.clone()));
             }
         }
-        Ok(self.finish(&attempts, preflight))
     }
 
     fn preflight(&self, sender: &Sender<RunEvent>) -> Result<Preflight, RunError> {
@@ -151,15 +163,15 @@ impl Dispatcher {
             clock: Clock::start(),
         };
         let events = EventSender::new(key, self.began, sender.clone());
-        let mut cancelled = self.cancelled.clone();
-        runtime()?.block_on(async {
-            tokio::select! {
-                found = preflight(plan, events) => found,
-                // What was started goes with the private directory and the reaper.
-                _ = cancelled.wait_for(Option::is_some) => Ok(Preflight {
-                    versions: BTreeMap::new(),
-                    subject_broken: None,
-                }),
+        let preflight = preflight(plan, &self.plan.report_dir, events, self.cancelled.clone());
+        let found = runtime()?.block_on(preflight);
+        // What fails while we are being interrupted fails because of that.
+        let is_interrupted = self.cancelled.borrow().is_some();
+        found.or_else(|error| {
+            if is_interrupted {
+                Ok(Preflight::default())
+            } else {
+                Err(error)
             }
         })
     }
@@ -189,8 +201,7 @@ impl Dispatcher {
         drop(sender);
         self.take_events();
         for worker in workers {
-            // A panic outside of a scenario leaves attempts without a record, which shows below.
-            let _ = worker.join();
+            self.has_panicked |= worker.join().is_err();
         }
         Ok(())
     }
@@ -200,14 +211,19 @@ impl Dispatcher {
             match self.events.recv_timeout(INTERRUPT_POLL) {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.note_interruption(),
             }
-            let signal = self.cancelled.borrow().clone();
-            let already = self.no_more.borrow().is_some();
-            if let Some(signal) = signal.filter(|_| !already) {
-                self.no_more.send_replace(Some("interrupted".to_owned()));
-                self.tell(RunEventKind::Interrupted { signal });
-            }
+            self.note_interruption();
+        }
+    }
+
+    /// Looks for a signal; from the first one on nothing new starts.
+    fn note_interruption(&mut self) {
+        let signal = self.cancelled.borrow().clone();
+        let is_noted = self.no_more.borrow().as_deref() == Some(INTERRUPTED);
+        if let Some(signal) = signal.filter(|_| !is_noted) {
+            self.no_more.send_replace(Some(INTERRUPTED.to_owned()));
+            self.tell(RunEventKind::Interrupted { signal });
         }
     }
 
@@ -244,6 +260,7 @@ impl Dispatcher {
             statement: attempt.scenario.criterion.statement.to_owned(),
             attempt: attempt.key.attempt,
             seed: attempt.seed,
+            not_run: matches!(verdict, Verdict::Skipped { .. }),
             verdict,
             environment_failed: false,
             started_at: jiff::Timestamp::now(),
@@ -254,7 +271,7 @@ impl Dispatcher {
             observations: Vec::new(),
             worst_stall_ms: 0,
             logs: Vec::new(),
-            reproduce: self.plan.reproduce(&attempt.key.criterion),
+            reproduce: self.plan.reproduce(attempt),
         }
     }
 
@@ -267,7 +284,8 @@ impl Dispatcher {
         places.sort_by_key(|attempt| attempt.place);
         let scenarios: Vec<ScenarioRecord> = places.into_iter().filter_map(take).collect();
         let record = self.record(scenarios, preflight);
-        let exit_code = record.exit_code();
+        let own_bug = self.has_panicked.then_some(ExitCode::HarnessBug);
+        let exit_code = ExitCode::most_severe(own_bug.into_iter().chain([record.exit_code()]));
         self.tell(RunEventKind::RunFinished {
             record: Box::new(record.clone()),
             exit_code,
@@ -298,7 +316,7 @@ impl Dispatcher {
             subject: SubjectRecord {
                 name: self.plan.manifest.subject.name.clone(),
                 manifest: self.plan.manifest.path.display().to_string(),
-                extra_environment: self.plan.extra_env.clone(),
+                extra_environment: self.plan.shown_env(),
             },
             versions,
             machine: machine::describe(),
@@ -340,7 +358,12 @@ impl Dispatcher {
 
     fn tell_event(&mut self, event: &RunEvent) {
         for sink in &mut self.sinks {
-            if let Err(error) = sink.on_event(event) {
+            let Err(error) = sink.on_event(event) else {
+                continue;
+            };
+            // A closed pipe fails anew at each event: once is enough to know it.
+            let is_known = |known: &std::io::Error| known.to_string() == error.to_string();
+            if !self.sink_errors.iter().any(is_known) {
                 self.sink_errors.push(error);
             }
         }

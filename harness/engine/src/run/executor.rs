@@ -4,7 +4,7 @@ use super::events::EventSender;
 use super::plan::{Attempt, Plan};
 use crate::clock::Clock;
 use crate::environment::{Environment, EnvironmentPlan};
-use crate::proxy::StallLog;
+use crate::proxy::{StallLog, watch_own_thread};
 use crate::scenario::{Context, Stop, lock};
 use crate::scope::RunScope;
 use futures::FutureExt;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use touchstone_core::event::RunEventKind;
 use touchstone_core::fault::FaultRecord;
 use touchstone_core::redact::Redactor;
-use touchstone_core::{Finding, Profile, ScenarioRecord, Verdict};
+use touchstone_core::{Finding, ScenarioRecord, Verdict};
 
 /// No scenario needs as long; one that takes longer hangs, and that is our fault.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(180);
@@ -24,6 +24,9 @@ const SCENARIO_DEADLINE: Duration = Duration::from_secs(180);
 /// A stall of our own threads longer than this may have made the subject look slow: a quarter of the
 /// tightest deadline.
 const STALL_MAX: Duration = Duration::from_millis(250);
+
+/// How long a start that is under way at an interruption may take to come to its end.
+pub(super) const START_GRACE: Duration = Duration::from_secs(5);
 
 /// How often the scenario's own thread looks whether it is on time.
 const TICK: Duration = Duration::from_millis(10);
@@ -44,10 +47,10 @@ impl Executor {
         events.send(|key| RunEventKind::ScenarioStarted { key });
         let context = Context::new(self.environment_plan(attempt), events);
         let stalls = StallLog::default();
-        let ticker = tokio::spawn(tick(stalls.clone()));
+        let ticker = tokio::spawn(watch_own_thread(stalls.clone(), TICK));
         let ended = self.run_guarded(attempt, &context).await;
         ticker.abort();
-        let environment = lock(&context.environment).take();
+        let environment = take_environment(&context).await;
         let worst_stall = worst_stall(&context, &stalls, environment.as_deref());
         context.step("tear down");
         let faults = context.ledger.records();
@@ -71,6 +74,7 @@ impl Executor {
             attempt: key.attempt,
             seed: attempt.seed,
             verdict: redact(verdict, &redactor),
+            not_run: false,
             environment_failed,
             started_at,
             duration_ms: millis(began.elapsed()),
@@ -84,7 +88,7 @@ impl Executor {
                 .collect(),
             worst_stall_ms: millis(worst_stall),
             logs,
-            reproduce: self.plan.reproduce(&key.criterion),
+            reproduce: self.plan.reproduce(attempt),
         }
     }
 
@@ -94,7 +98,7 @@ impl Executor {
             scope: Arc::clone(&self.scope),
             provider: Arc::clone(&self.plan.provider),
             manifest: Arc::clone(&self.plan.manifest),
-            extra_env: self.plan.extra_env.clone(),
+            extra_env: attempt.extra_env.clone(),
             seed: attempt.seed,
             clock: Clock::start(),
         }
@@ -151,14 +155,12 @@ impl Executor {
                 _,
             ) => (Verdict::unknown(reason), environment_failed),
             (Err(Stop::Skip { reason, declared }), _) => {
-                // Only the merge profile demands that every skip is declared.
-                let declared = declared || self.plan.profile != Profile::Merge;
                 (Verdict::Skipped { reason, declared }, false)
             }
         }
     }
 
-    /// A pass against deadlines that were loosened without a word is none in the merge profile.
+    /// A pass against deadlines that were loosened without a word is none.
     fn pass_within_policy(&self) -> Verdict {
         let manifest = &self.plan.manifest;
         let accepted = &manifest.policy.accept_looser;
@@ -167,17 +169,22 @@ impl Executor {
             .iter()
             .find(|(name, ..)| !accepted.contains_key(*name))
         {
-            Some((name, allowed_ms, default_ms)) if self.plan.profile == Profile::Merge => {
-                Verdict::fail(
-                    format!(
-                        "`deadlines.{name}` of at most {default_ms} ms, or its reason in `policy.accept_looser`"
-                    ),
-                    format!("{allowed_ms} ms"),
-                )
-            }
-            _ => Verdict::Pass,
+            Some((name, allowed_ms, default_ms)) => Verdict::fail(
+                format!(
+                    "`deadlines.{name}` of at most {default_ms} ms, or its reason in `policy.accept_looser`"
+                ),
+                format!("{allowed_ms} ms"),
+            ),
+            None => Verdict::Pass,
         }
     }
+}
+
+/// What the scenario has started; if that is still under way, as after an interruption, its end is
+/// waited for. One that takes too long ends with its runtime.
+async fn take_environment(context: &Context) -> Option<Arc<Environment>> {
+    let slot = tokio::time::timeout(START_GRACE, context.environment.lock()).await;
+    slot.ok()?.take()
 }
 
 /// A failure that may be our own doing is no accusation; it is told all the same.
@@ -227,21 +234,21 @@ fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environme
         log.worst_since(since)
             .map_or(Duration::ZERO, |stall| stall.lateness)
     };
-    of(own).max(environment.map_or(Duration::ZERO, |environment| of(&environment.stalls())))
-}
-
-async fn tick(log: StallLog) {
-    let mut due = Instant::now();
-    loop {
-        tokio::time::sleep_until(due.into()).await;
-        let now = Instant::now();
-        log.tick(due, now, now + TICK);
-        due = now + TICK;
-    }
+    let of_probers = lock(&context.probers)
+        .iter()
+        .map(of)
+        .max()
+        .unwrap_or_default();
+    let of_proxies = environment.map_or(Duration::ZERO, |environment| of(&environment.stalls()));
+    of(own).max(of_probers).max(of_proxies)
 }
 
 /// Copies every log into the report folder, without secrets. Returns the paths relative to the run's.
-async fn keep_logs(environment: &Environment, folder: &Path, run_folder: &Path) -> Vec<String> {
+pub(super) async fn keep_logs(
+    environment: &Environment,
+    folder: &Path,
+    run_folder: &Path,
+) -> Vec<String> {
     let redactor = environment.redactor();
     let mut texts: Vec<(String, String)> = Vec::new();
     for instance in environment.instances() {

@@ -7,7 +7,9 @@ mod events;
 mod executor;
 mod plan;
 mod preflight;
+mod testbed;
 
 pub use dispatcher::{Outcome, run};
 pub use events::EventSender;
-pub use plan::{Plan, RunError};
+pub use plan::{Plan, Planned, RunError, shell_word};
+pub use testbed::{Testbed, TestbedError};

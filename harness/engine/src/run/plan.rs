@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use touchstone_core::event::ScenarioKey;
+use touchstone_core::redact::{secret_in, without_secret};
 use touchstone_core::{Profile, Seed};
 
 /// Everything that the command line has decided.
@@ -25,7 +26,7 @@ pub struct Plan {
     /// Why this provider.
     pub provider_reason: String,
     /// The criteria to check, in the order of the reports.
-    pub scenarios: Vec<Scenario>,
+    pub scenarios: Vec<Planned>,
     /// Which profile's rules apply.
     pub profile: Profile,
     /// How many run side by side.
@@ -40,6 +41,24 @@ pub struct Plan {
     pub report_dir: PathBuf,
     /// The command that repeats the run, without filters and seed.
     pub command: String,
+}
+
+/// A scenario that is to be run, with what distinguishes it from another run of the same one.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Environment for its subject over the plan's, for instance a defect to switch on.
+    pub extra_env: BTreeMap<String, String>,
+}
+
+impl From<Scenario> for Planned {
+    fn from(scenario: Scenario) -> Self {
+        Self {
+            scenario,
+            extra_env: BTreeMap::new(),
+        }
+    }
 }
 
 /// Why a run could not begin.
@@ -62,29 +81,35 @@ pub(super) struct Attempt {
     /// Its place in the record.
     pub(super) place: usize,
     pub(super) scenario: Scenario,
+    /// The plan's environment with the scenario's own over it.
+    pub(super) extra_env: BTreeMap<String, String>,
     pub(super) key: ScenarioKey,
     pub(super) seed: Seed,
 }
 
 impl Plan {
-    /// Every attempt, in the order of the record.
+    /// Every attempt, in the order of the record. A criterion that is planned several times counts on.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
-        let repeats = 1..=self.repeat;
-        let each = self
-            .scenarios
-            .iter()
-            .flat_map(|scenario| repeats.clone().map(move |attempt| (scenario, attempt)));
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let each = self.scenarios.iter().flat_map(|planned| {
+            std::iter::repeat_n(planned, usize::try_from(self.repeat).unwrap_or(usize::MAX))
+        });
         each.enumerate()
-            .map(|(place, (scenario, attempt))| {
+            .map(|(place, planned)| {
+                let count = counts.entry(planned.scenario.criterion.id).or_default();
+                *count += 1;
                 let key = ScenarioKey {
-                    criterion: scenario.criterion.id.to_owned(),
-                    attempt,
+                    criterion: planned.scenario.criterion.id.to_owned(),
+                    attempt: *count,
                 };
                 // Each repeat its own choices; the first the same as a run without repeats.
                 let seed = self.seed.derive(&key.to_string());
+                let mut extra_env = self.extra_env.clone();
+                extra_env.extend(planned.extra_env.clone());
                 Attempt {
                     place,
-                    scenario: *scenario,
+                    scenario: planned.scenario,
+                    extra_env,
                     key,
                     seed,
                 }
@@ -92,19 +117,52 @@ impl Plan {
             .collect()
     }
 
-    /// The command that repeats one criterion.
-    pub(super) fn reproduce(&self, criterion: &str) -> String {
-        let env: String = self
+    /// The command that repeats one attempt's criterion. A secret is named, not shown: whoever repeats
+    /// the run has it in the environment.
+    pub(super) fn reproduce(&self, attempt: &Attempt) -> String {
+        let env: String = attempt
             .extra_env
             .iter()
-            .map(|(k, v)| format!(" --env {k}={v}"))
+            .map(|(name, value)| match secret_in(name, value) {
+                Some(_) => format!(" --env {name}=\"${name}\""),
+                None => format!(" --env {}", shell_word(&format!("{name}={value}"))),
+            })
             .collect();
         format!(
-            "{} {criterion} --provider {} --profile {} --seed {}{env}",
+            "{} {} --provider {} --profile {} --seed {}{env}",
             self.command,
+            attempt.key.criterion,
             self.provider.name(),
             self.profile,
             self.seed
         )
+    }
+
+    /// What the command line added to the subject's environment, fit for a report.
+    pub(super) fn shown_env(&self) -> BTreeMap<String, String> {
+        let shown = |(name, value): (&String, &String)| (name.clone(), without_secret(name, value));
+        self.extra_env.iter().map(shown).collect()
+    }
+}
+
+/// A text as one word of a POSIX shell.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_word_with_blanks_or_quotes_is_quoted_for_the_shell() {
+        assert_eq!(shell_word("A=b/c.d"), "A=b/c.d");
+        assert_eq!(shell_word("A=b c"), "'A=b c'");
+        assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_word(""), "''");
     }
 }

@@ -11,9 +11,11 @@ mod template;
 pub mod tools;
 
 pub use error::StoreError;
+pub use process::store_user;
 pub use provider::Provider;
 pub use spec::{ServerSpec, ServerState, StoreKind};
 pub use template::SUPERUSER;
+pub(crate) use template::half_made;
 
 use crate::poll::{Look, poll_until};
 use crate::scope::RunScope;

@@ -6,8 +6,8 @@ use super::template::{self, TemplateError};
 use super::tools::Tools;
 use crate::port::{self, NoFreePort};
 use crate::process_tree;
-use crate::reaper::RUN_MARKER;
-use crate::scope::{RunScope, ScopeError};
+use crate::reaper::{OWNER_MARKER, RUN_MARKER};
+use crate::scope::{RunScope, ScopeError, own_identity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use std::fs::{self, File};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How long a server may take to end after the signal that asks it to.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// The same for a server that is dropped, by a thread that is blocked meanwhile.
+const DROP_DEADLINE: Duration = Duration::from_millis(500);
 /// How often the kernel is asked whether it has.
 const EXIT_POLL: Duration = Duration::from_millis(2);
 
@@ -129,6 +131,12 @@ impl Privileges {
     }
 }
 
+/// The name of the user that a store is run as instead of root; `None` if there is no such user, or if
+/// it is run as our own.
+pub fn store_user(kind: StoreKind) -> Option<String> {
+    Privileges::for_store(kind).drop_to.map(|user| user.name)
+}
+
 /// One server. Dropping it kills the whole process tree.
 #[derive(Debug)]
 pub struct ProcessServer {
@@ -204,7 +212,10 @@ impl ProcessServer {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_too);
-        command.env(RUN_MARKER, &self.spec.run_id).process_group(0);
+        command
+            .env(RUN_MARKER, &self.spec.run_id)
+            .env(OWNER_MARKER, own_identity())
+            .process_group(0);
         let program = PathBuf::from(command.get_program());
         let child = command
             .spawn()
@@ -269,10 +280,32 @@ impl ProcessServer {
     /// Ends it in whatever state it is, and removes its data.
     pub async fn remove(mut self) -> Result<(), ProcessError> {
         self.thaw().await?;
-        // An immediate shutdown gives back the shared memory, which SIGKILL would leave behind.
+        // An immediate shutdown gives back the shared memory, which SIGKILL leaves behind.
         self.end_with(Signal::SIGQUIT).await?;
+        self.remove_shared_memory();
         let dir = self.dir.clone();
         fs::remove_dir_all(&dir).map_err(|source| ProcessError::File { path: dir, source })
+    }
+
+    /// A Postgres that was killed has left its System V segment, and its file that names it.
+    fn remove_shared_memory(&self) {
+        const SEGMENT_LINE: usize = 6;
+        let file = self.dir.join("data").join("postmaster.pid");
+        let Ok(text) = fs::read_to_string(file) else {
+            return;
+        };
+        let segment = text
+            .lines()
+            .nth(SEGMENT_LINE)
+            .and_then(|line| line.split_whitespace().last());
+        if let Some(id) = segment.filter(|id| id.parse::<u32>().is_ok()) {
+            // Gone already is fine, and there is nothing else that could be done.
+            let ipcrm = Command::new("ipcrm")
+                .args(["shm", id])
+                .stdout(Stdio::null())
+                .output();
+            tracing::debug!("removed shared memory {id}: {ipcrm:?}");
+        }
     }
 
     fn pid(&self) -> Option<i32> {
@@ -365,7 +398,7 @@ impl ProcessServer {
             .map_err(failed)?;
         write!(
             config,
-            "bind 127.0.0.1\nport {}\nrequirepass {}\nappendonly yes\nsave \"\"\ndaemonize no\n",
+            "bind 127.0.0.1\nport {}\nrequirepass {}\nappendonly yes\nappendfsync no\nsave \"\"\ndaemonize no\n",
             self.port, self.spec.password
         )
         .map_err(failed)?;
@@ -375,7 +408,7 @@ impl ProcessServer {
     }
 
     /// Durability against power loss is off: the servers live for seconds. A killed server still finds
-    /// its data, since the kernel has it.
+    /// its data, since the kernel has it; that is why commits stay synchronous, up to the kernel.
     fn postgres_command(&self) -> Command {
         let mut command = self.privileges.command(&self.tools.postgres);
         command
@@ -387,7 +420,6 @@ impl ProcessServer {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "fsync=off",
-            "synchronous_commit=off",
             "full_page_writes=off",
             "shared_buffers=16MB",
             "dynamic_shared_memory_type=mmap",
@@ -404,10 +436,21 @@ impl ProcessServer {
 
 impl Drop for ProcessServer {
     fn drop(&mut self) {
-        if let (Some(pid), Some(child)) = (self.pid(), &mut self.child) {
-            // The last resort after a panic; there is nobody left to tell of an error.
-            let _ = process_tree::signal_tree(pid, Signal::SIGKILL);
-            let _ = child.wait();
+        let (Some(pid), Some(child)) = (self.pid(), &mut self.child) else {
+            return;
+        };
+        // After a panic or an interruption; there is nobody left to tell of an error. Asked first,
+        // since a killed Postgres does not give back its shared memory.
+        let _ = process_tree::signal_tree(pid, Signal::SIGCONT);
+        let _ = process_tree::signal(pid, Signal::SIGQUIT);
+        let asked = Instant::now();
+        while matches!(child.try_wait(), Ok(None)) {
+            if asked.elapsed() > DROP_DEADLINE {
+                let _ = process_tree::signal_tree(pid, Signal::SIGKILL);
+                let _ = child.wait();
+                return;
+            }
+            std::thread::sleep(EXIT_POLL);
         }
     }
 }

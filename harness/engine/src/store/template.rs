@@ -9,6 +9,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -54,7 +55,7 @@ pub(super) fn copy_to(
     if !is_usable(&cached, privileges) {
         make(&cached, scratch, tools, privileges)?;
     }
-    copy(&cached, target)
+    copy(&cached, target, scratch)
 }
 
 fn name(tools: &Tools) -> String {
@@ -65,6 +66,24 @@ fn name(tools: &Tools) -> String {
         (meta.ino(), meta.mtime(), meta.len()).hash(&mut hasher);
     }
     format!("postgres-template-{LAYOUT}-{:016x}", hasher.finish())
+}
+
+/// Copies of a template that a killed run left half made: their names end in the id of a dead process.
+pub(crate) fn half_made() -> Vec<PathBuf> {
+    let is_dead = |name: &str| {
+        let pid = name.rsplit_once('.').map(|(_, rest)| rest);
+        pid.and_then(|pid| pid.trim_end_matches("-old").parse().ok())
+            .is_some_and(|pid: i32| crate::process_tree::look(pid).is_none())
+    };
+    let entries = fs::read_dir(cache_dir()).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(is_dead)
+        })
+        .collect()
 }
 
 fn cache_dir() -> PathBuf {
@@ -113,13 +132,14 @@ fn make(
     initdb
         .arg("--pwfile")
         .arg(&password_file)
-        .current_dir(&work);
+        .current_dir(&work)
+        .process_group(0);
     check("initdb", initdb.output().map_err(files(&tools.initdb))?)?;
     let parent = cached.parent().expect("the cached template has a parent");
     fs::create_dir_all(parent).map_err(files(parent))?;
     // Copied beside its place, then renamed: a parallel run sees a whole template or none.
     let staged = cached.with_extension(format!("{}", std::process::id()));
-    copy(&data, &staged)?;
+    copy(&data, &staged, scratch)?;
     if fs::rename(&staged, cached).is_err() {
         // Another run was faster, or an unusable template is in the way.
         let spare = cached.with_extension(format!("{}-old", std::process::id()));
@@ -132,9 +152,13 @@ fn make(
 }
 
 /// `cp` keeps owners, modes and times, and clones blocks where the file system can.
-fn copy(from: &Path, to: &Path) -> Result<(), TemplateError> {
+///
+/// Like `initdb` it works inside `scratch`, where the reaper looks for processes, and in a process
+/// group of its own, so that a Ctrl-C on the terminal reaches us alone and is no failure of a tool.
+fn copy(from: &Path, to: &Path, scratch: &Path) -> Result<(), TemplateError> {
     let mut cp = Command::new("cp");
     cp.args(["-a", "--reflink=auto", "--"]).arg(from).arg(to);
+    cp.current_dir(scratch).process_group(0);
     let output = cp.output().map_err(|source| TemplateError::Files {
         path: to.to_owned(),
         source,

@@ -1,6 +1,10 @@
 //! The programs that child-process stores need: where they are, or the command that installs them.
 
+use nix::unistd::Uid;
 use std::path::{Path, PathBuf};
+
+/// Where Debian puts Postgres, a directory a version.
+const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 
 /// Where the programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,13 +17,15 @@ pub struct Tools {
     pub initdb: PathBuf,
 }
 
-/// A program that is not here.
+/// A program that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingTool {
-    /// Its name.
-    pub name: &'static str,
-    /// The command that installs it.
-    pub install: &'static str,
+pub struct ToolSeen {
+    /// Its name, or what somebody has named in its place.
+    pub name: String,
+    /// Where it is, if it is here.
+    pub path: Option<PathBuf>,
+    /// What to do if it is not.
+    pub remedy: String,
 }
 
 /// Programs are missing; all of them are named at once.
@@ -27,52 +33,96 @@ pub struct MissingTool {
 #[error("cannot start stores as child processes: {}", list(.missing))]
 pub struct MissingTools {
     /// What is missing.
-    pub missing: Vec<MissingTool>,
+    pub missing: Vec<ToolSeen>,
 }
 
-fn list(missing: &[MissingTool]) -> String {
-    let line =
-        |tool: &MissingTool| format!("`{}` not found (install: {})", tool.name, tool.install);
+fn list(missing: &[ToolSeen]) -> String {
+    let line = |tool: &ToolSeen| format!("`{}` not found ({})", tool.name, tool.remedy);
     missing.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 impl Tools {
     /// Looks on the PATH, then where Debian puts Postgres. `TOUCHSTONE_REDIS_SERVER` and
-    /// `TOUCHSTONE_POSTGRES_BIN` (a directory) name others.
+    /// `TOUCHSTONE_POSTGRES_BIN` (a directory) name others; one that is named and not there is missing,
+    /// not replaced by another.
     pub fn find() -> Result<Self, MissingTools> {
-        let redis_server = from_env("TOUCHSTONE_REDIS_SERVER")
-            .or_else(|| on_path("redis-server"))
-            .or_else(|| on_path("valkey-server"));
-        let postgres_bin = postgres_bin();
-        match (redis_server, postgres_bin) {
-            (Some(redis_server), Some(bin)) => Ok(Self {
+        let (redis, postgres) = (redis_server(), postgres_server());
+        let found = (redis.path.clone(), postgres.path.clone());
+        let mut missing: Vec<ToolSeen> = [redis, postgres].into_iter().chain(helpers()).collect();
+        missing.retain(|tool| tool.path.is_none());
+        match found {
+            (Some(redis_server), Some(postgres)) if missing.is_empty() => Ok(Self {
                 redis_server,
-                postgres: bin.join("postgres"),
-                initdb: bin.join("initdb"),
+                initdb: postgres.with_file_name("initdb"),
+                postgres,
             }),
-            (redis_server, postgres_bin) => Err(MissingTools {
-                missing: [
-                    redis_server.is_none().then_some(MissingTool {
-                        name: "redis-server",
-                        install: "apt-get install redis-server",
-                    }),
-                    postgres_bin.is_none().then_some(MissingTool {
-                        name: "postgres",
-                        install: "apt-get install postgresql",
-                    }),
-                ]
-                .into_iter()
-                .flatten()
-                .collect(),
-            }),
+            _ => Err(MissingTools { missing }),
         }
+    }
+
+    /// Every program that is looked for, found or not.
+    pub fn look() -> Vec<ToolSeen> {
+        [redis_server(), postgres_server()]
+            .into_iter()
+            .chain(helpers())
+            .collect()
     }
 }
 
-fn from_env(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name)
-        .map(PathBuf::from)
-        .filter(|path| path.exists())
+/// The versions of Postgres in Debian's place, newest first.
+pub fn postgres_versions() -> Vec<u32> {
+    let mut versions: Vec<u32> = debian_postgres().map(|(version, _)| version).collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    versions
+}
+
+fn redis_server() -> ToolSeen {
+    named_by("TOUCHSTONE_REDIS_SERVER", Path::is_file).unwrap_or_else(|| ToolSeen {
+        name: "redis-server".to_owned(),
+        path: on_path("redis-server").or_else(|| on_path("valkey-server")),
+        remedy: "install: apt-get install redis-server".to_owned(),
+    })
+}
+
+fn postgres_server() -> ToolSeen {
+    let bin = named_by("TOUCHSTONE_POSTGRES_BIN", is_complete).unwrap_or_else(|| ToolSeen {
+        name: "postgres".to_owned(),
+        path: postgres_bin(),
+        remedy: "install: apt-get install postgresql".to_owned(),
+    });
+    ToolSeen {
+        path: bin.path.map(|bin| bin.join("postgres")),
+        ..bin
+    }
+}
+
+/// What the reaper, the template and the change of user need; on every Debian, not in every container.
+fn helpers() -> Vec<ToolSeen> {
+    let mut needed = vec![
+        ("sh", "dash"),
+        ("cp", "coreutils"),
+        ("find", "findutils"),
+        ("grep", "grep"),
+    ];
+    if Uid::effective().is_root() {
+        needed.push(("setpriv", "util-linux"));
+    }
+    let tool = |(name, package): (&str, &str)| ToolSeen {
+        name: name.to_owned(),
+        path: on_path(name),
+        remedy: format!("install: apt-get install {package}; or correct the PATH"),
+    };
+    needed.into_iter().map(tool).collect()
+}
+
+/// What an environment variable names, if it is set.
+fn named_by(variable: &str, is_usable: impl Fn(&Path) -> bool) -> Option<ToolSeen> {
+    let path = PathBuf::from(std::env::var_os(variable).filter(|value| !value.is_empty())?);
+    Some(ToolSeen {
+        name: path.display().to_string(),
+        path: is_usable(&path).then_some(path),
+        remedy: format!("correct or unset {variable}"),
+    })
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
@@ -82,23 +132,24 @@ fn on_path(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The directory with `postgres` and `initdb`: the newest of Debian's, else whatever is on the PATH.
-fn postgres_bin() -> Option<PathBuf> {
-    let complete = |bin: &Path| bin.join("postgres").is_file() && bin.join("initdb").is_file();
-    if let Some(bin) = from_env("TOUCHSTONE_POSTGRES_BIN") {
-        return complete(&bin).then_some(bin);
-    }
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
+fn is_complete(bin: &Path) -> bool {
+    bin.join("postgres").is_file() && bin.join("initdb").is_file()
+}
+
+fn debian_postgres() -> impl Iterator<Item = (u32, PathBuf)> {
+    let versions = std::fs::read_dir(DEBIAN_POSTGRES)
         .into_iter()
         .flatten()
         .flatten();
-    let newest = versions
-        .filter_map(|entry| {
-            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let bin = entry.path().join("bin");
-            complete(&bin).then_some((version, bin))
-        })
-        .max();
+    versions.filter_map(|entry| {
+        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let bin = entry.path().join("bin");
+        is_complete(&bin).then_some((version, bin))
+    })
+}
+
+/// The directory with `postgres` and `initdb`: the newest of Debian's, else whatever is on the PATH.
+fn postgres_bin() -> Option<PathBuf> {
     // `initdb` looks for `postgres` beside its real self, so a link on the PATH is followed first.
     let linked = || {
         on_path("initdb")?
@@ -107,7 +158,8 @@ fn postgres_bin() -> Option<PathBuf> {
             .parent()
             .map(Path::to_owned)
     };
-    newest
+    debian_postgres()
+        .max()
         .map(|(_, bin)| bin)
-        .or_else(|| linked().filter(|bin| complete(bin)))
+        .or_else(|| linked().filter(|bin| is_complete(bin)))
 }

@@ -3,7 +3,8 @@
 use super::manifest::{Manifest, Template};
 use crate::poll::TimedOut;
 use crate::process_tree;
-use crate::reaper::RUN_MARKER;
+use crate::reaper::{ENVIRONMENT_MARKER, OWNER_MARKER, RUN_MARKER};
+use crate::scope::own_identity;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
+use touchstone_core::Finding;
 
 /// Why the subject could not be driven.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +37,7 @@ pub enum SubjectError {
         source: io::Error,
     },
     /// It ended before it was ready.
-    #[error("the subject ended before it was ready: {exit}; its log ends with:\n{log_tail}")]
+    #[error("the subject ended before it was ready: {exit}")]
     Ended {
         /// How.
         exit: ExitSeen,
@@ -43,7 +45,7 @@ pub enum SubjectError {
         log_tail: String,
     },
     /// It did not become ready.
-    #[error("{timeout}; its log ends with:\n{log_tail}")]
+    #[error("{timeout}")]
     NotReady {
         /// How long was waited, and what was last seen.
         timeout: TimedOut,
@@ -55,7 +57,26 @@ pub enum SubjectError {
     Signal(#[source] io::Error),
 }
 
+/// What is expected of every subject before anything else is.
+pub const READY_EXPECTATION: &str = "a subject that becomes ready with both stores up";
+
 impl SubjectError {
+    /// The error as a broken expectation, the end of the log as its evidence.
+    pub fn finding(&self) -> Finding {
+        let finding = Finding::new(READY_EXPECTATION, self.to_string());
+        let (SubjectError::Ended { log_tail, .. } | SubjectError::NotReady { log_tail, .. }) = self
+        else {
+            return finding;
+        };
+        if log_tail.is_empty() {
+            return finding.with_evidence("its log is empty");
+        }
+        let lines = log_tail.lines();
+        lines.fold(finding, |finding, line| {
+            finding.with_evidence(format!("log: {line}"))
+        })
+    }
+
     /// Whether the subject itself is to blame, and not its environment or manifest.
     pub fn is_of_subject(&self) -> bool {
         match self {
@@ -100,6 +121,8 @@ impl std::fmt::Display for ExitSeen {
 pub struct LaunchPlan {
     /// The run that it belongs to.
     pub run_id: String,
+    /// The environment that it belongs to.
+    pub environment: String,
     /// Where its output goes, unredacted: a file in the run's private directory.
     pub log_path: PathBuf,
     /// The loopback port that it is to serve on.
@@ -141,7 +164,11 @@ impl Subject {
         for inherited in ["PATH", "HOME"] {
             command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
         }
-        command.envs(&plan.env).env(RUN_MARKER, &plan.run_id);
+        command
+            .envs(&plan.env)
+            .env(RUN_MARKER, &plan.run_id)
+            .env(OWNER_MARKER, own_identity())
+            .env(ENVIRONMENT_MARKER, &plan.environment);
         let started = Instant::now();
         let child = command.spawn().map_err(|source| SubjectError::Spawn {
             program,
@@ -203,13 +230,16 @@ pub fn program_and_dir(manifest: &Manifest) -> (PathBuf, PathBuf) {
     (if is_path { dir.join(program) } else { program }, dir)
 }
 
-/// Whether the program is there: as a file, or somewhere on the PATH.
+/// Whether the program is there and may be run: as a file, or somewhere on the PATH.
 pub fn program_exists(program: &Path) -> bool {
+    let can_run = |path: &Path| {
+        path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+    };
     if program.components().count() > 1 {
-        return program.is_file();
+        return can_run(program);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).any(|dir| can_run(&dir.join(program)))
 }
 
 /// Fills `{env.NAME|default}` from our own environment.

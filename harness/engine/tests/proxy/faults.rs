@@ -322,6 +322,7 @@ fn impatient(stream: &TcpStream) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "what was not tested has to be said")]
 fn the_user_timeout_fires_in_a_blackhole_as_packets_are_really_dropped() {
     run(async {
         let rig = Rig::toward(echo_store()).await;
@@ -334,6 +335,10 @@ fn the_user_timeout_fires_in_a_blackhole_as_packets_are_really_dropped() {
             })
             .await
             .unwrap();
+        if guard.parameters()["packets"] == "unread" {
+            println!("not tested: this kernel lets only CAP_NET_ADMIN drop packets");
+            return;
+        }
         subject.write_all(b"ping").unwrap();
         assert_eq!(read_outcome(&mut subject), Err(ErrorKind::TimedOut));
         drop(subject);

@@ -198,6 +198,7 @@ fn slow_pass_with_loosened_deadline() -> ScenarioRecord {
 
 fn unknown_environment() -> ScenarioRecord {
     ScenarioRecord {
+        not_run: false,
         environment_failed: true,
         steps: vec![step(0, 5_004, "start stores and subject")],
         logs: vec!["CONN-3/postgres.log".to_owned()],
@@ -297,6 +298,7 @@ fn scenario(
         attempt: 1,
         seed: Seed(0xc0ffee).derive(criterion),
         verdict,
+        not_run: false,
         environment_failed: false,
         started_at: started_at() + SignedDuration::from_millis(begin_ms as i64),
         duration_ms,

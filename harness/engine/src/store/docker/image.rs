@@ -102,21 +102,30 @@ pub async fn choose_images(overrides: &ImageOverrides) -> Result<Images, Why> {
     })
 }
 
-async fn choose(
+/// The image that a kind of store would run from if nothing may be pulled; or, as the error, the one
+/// that would have to be pulled.
+pub async fn image_here(
+    kind: StoreKind,
+    overrides: &ImageOverrides,
+) -> Result<Result<(ImageRef, &'static str), ImageRef>, Why> {
+    Ok(look(&engine::require().await?, kind, overrides).await)
+}
+
+async fn look(
     docker: &Docker,
     kind: StoreKind,
     overrides: &ImageOverrides,
-) -> Result<(ImageRef, &'static str), Why> {
+) -> Result<(ImageRef, &'static str), ImageRef> {
     let (asked, official, ours) = match kind {
         StoreKind::Redis => (&overrides.redis, OFFICIAL_REDIS, OURS_REDIS),
         StoreKind::Postgres => (&overrides.postgres, OFFICIAL_POSTGRES, OURS_POSTGRES),
     };
     if let Some(text) = asked {
         let image = ImageRef::parse(text);
-        if !is_here(docker, &image).await {
-            pull(&image).await.map_err(|said| unusable(&image, &said))?;
-        }
-        return Ok((image, "as asked for"));
+        return match is_here(docker, &image).await {
+            true => Ok((image, "as asked for")),
+            false => Err(image),
+        };
     }
     let official = match &overrides.registry {
         Some(registry) => {
@@ -127,13 +136,31 @@ async fn choose(
     if is_here(docker, &official).await {
         return Ok((official, "official, present"));
     }
-    if let Some(image) = newest_of(docker, ours).await {
-        return Ok((image, "built here"));
+    match newest_of(docker, ours).await {
+        Some(image) => Ok((image, "built here")),
+        None => Err(official),
     }
-    match pull(&official).await {
-        Ok(()) => Ok((official, "official, pulled")),
-        Err(said) => Err(Why::new(
-            format!("no {kind} image is here and {official} cannot be pulled ({said})"),
+}
+
+async fn choose(
+    docker: &Docker,
+    kind: StoreKind,
+    overrides: &ImageOverrides,
+) -> Result<(ImageRef, &'static str), Why> {
+    let absent = match look(docker, kind, overrides).await {
+        Ok(chosen) => return Ok(chosen),
+        Err(absent) => absent,
+    };
+    let is_asked = match kind {
+        StoreKind::Redis => overrides.redis.is_some(),
+        StoreKind::Postgres => overrides.postgres.is_some(),
+    };
+    match (pull(&absent).await, is_asked) {
+        (Ok(()), true) => Ok((absent, "as asked for, pulled")),
+        (Ok(()), false) => Ok((absent, "official, pulled")),
+        (Err(said), true) => Err(unusable(&absent, &said)),
+        (Err(said), false) => Err(Why::new(
+            format!("no {kind} image is here and {absent} cannot be pulled ({said})"),
             "run `make images` to build one from the installed servers, or use --provider process",
         )),
     }

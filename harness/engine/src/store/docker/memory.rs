@@ -38,9 +38,9 @@ struct Memory {
 /// By run. Process-wide, since a run's servers are launched from many threads that share nothing else.
 static MEMORIES: LazyLock<Mutex<HashMap<String, Arc<Memory>>>> = LazyLock::new(Mutex::default);
 
-/// The data directory of a server.
-pub(super) fn data_dir(server: &str) -> String {
-    format!("{MOUNT_POINT}/{server}")
+/// The data directory of a container.
+pub(super) fn data_dir(container_name: &str) -> String {
+    format!("{MOUNT_POINT}/{container_name}")
 }
 
 /// The id of the run's keeper, which is started if need be. `None` where the engine does not let us;
@@ -64,8 +64,8 @@ pub(super) async fn keeper(run_id: &str, image: &ImageRef, engine: &Engine) -> O
     started.await.clone()
 }
 
-/// Says that a server's directory is not needed any more.
-pub(super) async fn give_back(run_id: &str, server: &str, engine: &Engine) {
+/// Says that a container's directory is not needed any more.
+pub(super) async fn give_back(run_id: &str, container_name: &str, engine: &Engine) {
     let Some(memory) = MEMORIES.lock().await.get(run_id).cloned() else {
         return;
     };
@@ -74,7 +74,7 @@ pub(super) async fn give_back(run_id: &str, server: &str, engine: &Engine) {
     };
     let batch = {
         let mut unused = memory.unused.lock().await;
-        unused.push(data_dir(server));
+        unused.push(data_dir(container_name));
         if unused.len() < GIVE_BACK_AT {
             return;
         }

@@ -13,7 +13,7 @@ pub use engine::{Why, engine_answers};
 pub use error::DockerError;
 pub use image::{
     ImageOverrides, ImageRef, Images, OFFICIAL_POSTGRES, OFFICIAL_REDIS, OURS_POSTGRES, OURS_REDIS,
-    choose_images,
+    choose_images, image_here,
 };
 pub use sweep::{OwnedContainer, list_owned, remove_by_label};
 
@@ -46,6 +46,7 @@ pub struct DockerServer {
     run_id: String,
     engine: Engine,
     container: Container,
+    container_name: String,
     address: Option<SocketAddr>,
 }
 
@@ -54,13 +55,15 @@ impl DockerServer {
     /// wait for. What fails to start is removed.
     pub async fn launch(spec: &ServerSpec, image: &ImageRef) -> Result<Self, DockerError> {
         let engine = Engine::for_spec(spec).await?;
-        let container = request::start(spec, image, &engine).await?;
+        let container_name = request::container_name(spec);
+        let container = request::start(spec, image, &container_name, &engine).await?;
         let mut server = Self {
             kind: spec.kind,
             name: spec.name.clone(),
             run_id: spec.run_id.clone(),
             engine,
             container,
+            container_name,
             address: None,
         };
         match server.find_address().await {
@@ -160,12 +163,13 @@ impl DockerServer {
             run_id,
             engine,
             container,
+            container_name,
             kind,
             ..
         } = self;
         let removed = container.remove().await;
         if kind == StoreKind::Postgres {
-            memory::give_back(&run_id, &name, &engine).await;
+            memory::give_back(&run_id, &container_name, &engine).await;
         }
         removed.map_err(|error| engine.failed("remove", &name, &error))
     }

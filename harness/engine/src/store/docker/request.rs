@@ -22,15 +22,14 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Its configuration comes on standard input, since every user of the machine can read the command
 /// line of a process, in a container, too. `-` must stand last.
-const REDIS_SCRIPT: &str = r#"exec docker-entrypoint.sh redis-server --appendonly yes --save '' --protected-mode no "$@" - <<CONFIG
+const REDIS_SCRIPT: &str = r#"exec docker-entrypoint.sh redis-server --appendonly yes --appendfsync no --save '' --protected-mode no "$@" - <<CONFIG
 requirepass $TOUCHSTONE_PASSWORD
 CONFIG
 "#;
 
 /// As the process provider has it: durability against power loss is off, and nothing happens by itself.
-const POSTGRES_SETTINGS: [&str; 5] = [
+const POSTGRES_SETTINGS: [&str; 4] = [
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "shared_buffers=16MB",
     "autovacuum=off",
@@ -81,17 +80,23 @@ impl Container {
 pub(super) async fn start(
     spec: &ServerSpec,
     image: &ImageRef,
+    name: &str,
     engine: &Engine,
 ) -> Result<Container, DockerError> {
-    let name = container_name(spec);
     let started = match spec.kind {
         StoreKind::Redis => {
-            let request = common(redis(spec), spec, image, &name, None);
+            let request = common(redis(spec), spec, image, name, None);
             request.start().await.map(Box::new).map(Container::Redis)
         }
         StoreKind::Postgres => {
             let keeper = memory::keeper(&spec.run_id, image, engine).await;
-            let request = common(postgres(spec, keeper.is_some()), spec, image, &name, keeper);
+            let request = common(
+                postgres(spec, name, keeper.is_some()),
+                spec,
+                image,
+                name,
+                keeper,
+            );
             request.start().await.map(Box::new).map(Container::Postgres)
         }
     };
@@ -99,7 +104,7 @@ pub(super) async fn start(
         Ok(container) => Ok(container),
         Err(error) => {
             // Never created is fine; what cannot be removed now is found by its label.
-            let _ = sweep::remove_container(engine.docker(), &name).await;
+            let _ = sweep::remove_container(engine.docker(), name).await;
             Err(engine.failed("start", &spec.name, &error))
         }
     }
@@ -112,7 +117,7 @@ fn redis(spec: &ServerSpec) -> ContainerRequest<Redis> {
         .with_env_var("TOUCHSTONE_PASSWORD", &spec.password)
 }
 
-fn postgres(spec: &ServerSpec, in_memory: bool) -> ContainerRequest<Postgres> {
+fn postgres(spec: &ServerSpec, name: &str, in_memory: bool) -> ContainerRequest<Postgres> {
     let settings = POSTGRES_SETTINGS
         .into_iter()
         .flat_map(|setting| ["-c", setting])
@@ -123,7 +128,7 @@ fn postgres(spec: &ServerSpec, in_memory: bool) -> ContainerRequest<Postgres> {
         .with_password(&spec.password)
         .with_cmd(settings.chain(spec.extra_args.iter().cloned()));
     if in_memory {
-        request.with_env_var("PGDATA", memory::data_dir(&spec.name))
+        request.with_env_var("PGDATA", memory::data_dir(name))
     } else {
         request
     }
@@ -162,8 +167,9 @@ fn on_loopback() -> Option<Vec<PortBinding>> {
     }])
 }
 
-/// Unique, so that what a failed start leaves behind can be removed by name.
-fn container_name(spec: &ServerSpec) -> String {
+/// Unique, so that what a failed start leaves behind can be removed by name, and so that a scenario
+/// that is repeated does not find the data of its first run.
+pub(super) fn container_name(spec: &ServerSpec) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(1);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();

@@ -11,6 +11,17 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if !(0..=15).contains(&manifest.stores.redis_database) {
         return Err(source.error_at("stores.redis_database", "expected 0 to 15"));
     }
+    if let Some(case) = manifest
+        .bad_configuration
+        .iter()
+        .find(|case| case.error_contains.is_empty())
+    {
+        let problem = format!(
+            "{:?}: `error_contains` is empty; expected the variable's name, and what it accepts",
+            case.env
+        );
+        return Err(source.error_at("bad_configuration", problem));
+    }
     environment(manifest, source)?;
     operations(manifest, source)?;
     degraded(manifest, source)?;

@@ -1,4 +1,5 @@
-//! How many packets the kernel has dropped at a socket: the proof that a black hole bites.
+//! How many packets the kernel has dropped at a socket, and how many bytes wait there unread: the proof
+//! that a black hole bites.
 //!
 //! Asked with `sock_diag(7)` over netlink, as `ss -m` does; needs no privilege.
 
@@ -11,6 +12,8 @@ const NETLINK_HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = NETLINK_HEADER_BYTES + 56;
 /// `struct inet_diag_msg`, after which the attributes begin.
 const ANSWER_BYTES: usize = NETLINK_HEADER_BYTES + 72;
+/// `idiag_rqueue` in it.
+const UNREAD_BYTES_AT: usize = NETLINK_HEADER_BYTES + 56;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
 const INET_DIAG_SKMEMINFO: u16 = 7;
@@ -18,10 +21,20 @@ const SK_MEMINFO_DROPS: usize = 8;
 /// The kernel answers within the send; a lost answer must not hang us.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Asks the kernel about sockets of this network namespace.
-pub(crate) struct DropCounter(Socket);
+/// What the kernel tells of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SocketSeen {
+    /// Packets dropped so far.
+    pub(crate) drops: u32,
+    /// Bytes that have arrived, were acknowledged, and nobody has read; at a listener, connections
+    /// that nobody has accepted.
+    pub(crate) unread: u32,
+}
 
-impl DropCounter {
+/// Asks the kernel about sockets of this network namespace.
+pub(crate) struct SockDiag(Socket);
+
+impl SockDiag {
     pub(crate) fn open() -> io::Result<Self> {
         let protocol = Protocol::from(libc::NETLINK_SOCK_DIAG);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
@@ -29,13 +42,13 @@ impl DropCounter {
         Ok(Self(socket))
     }
 
-    /// The drops so far at a connected socket, or at a listener if there is no peer.
+    /// Looks at a connected socket, or at a listener if there is no peer.
     /// `None` if there is no such socket.
-    pub(crate) fn drops(
+    pub(crate) fn look(
         &self,
         local: SocketAddr,
         peer: Option<SocketAddr>,
-    ) -> io::Result<Option<u32>> {
+    ) -> io::Result<Option<SocketSeen>> {
         self.0.send(&request(local, peer))?;
         let mut answer = [0; 1024];
         let count = (&self.0).read(&mut answer)?;
@@ -70,7 +83,7 @@ fn ip_bytes(address: Option<SocketAddr>) -> [u8; 16] {
     bytes
 }
 
-fn parse(answer: &[u8]) -> io::Result<Option<u32>> {
+fn parse(answer: &[u8]) -> io::Result<Option<SocketSeen>> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "sock_diag answered too little");
     let kind = u16_at(answer, 4).ok_or_else(short)?;
     if i32::from(kind) == libc::NLMSG_ERROR {
@@ -85,9 +98,9 @@ fn parse(answer: &[u8]) -> io::Result<Option<u32>> {
     let mut at = ANSWER_BYTES;
     while let (Some(length), Some(kind)) = (u16_at(answer, at), u16_at(answer, at + 2)) {
         if kind == INET_DIAG_SKMEMINFO {
-            return u32_at(answer, at + 4 + 4 * SK_MEMINFO_DROPS)
-                .map(Some)
-                .ok_or_else(short);
+            let drops = u32_at(answer, at + 4 + 4 * SK_MEMINFO_DROPS).ok_or_else(short)?;
+            let unread = u32_at(answer, UNREAD_BYTES_AT).ok_or_else(short)?;
+            return Ok(Some(SocketSeen { drops, unread }));
         }
         at += usize::from(length).max(4).next_multiple_of(4);
     }
@@ -117,19 +130,33 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 )]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     #[test]
     fn listeners_and_connections_are_found_and_what_is_gone_is_not() {
-        let counter = DropCounter::open().unwrap();
+        let diag = SockDiag::open().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let local = listener.local_addr().unwrap();
-        let client = TcpStream::connect(local).unwrap();
+        let mut client = TcpStream::connect(local).unwrap();
         let peer = client.local_addr().unwrap();
-        assert_eq!(counter.drops(local, None).unwrap(), Some(0));
-        assert_eq!(counter.drops(local, Some(peer)).unwrap(), Some(0));
+        assert_eq!(
+            diag.look(local, None).unwrap(),
+            Some(SocketSeen {
+                drops: 0,
+                unread: 1
+            })
+        );
+        client.write_all(b"seven..").unwrap();
+        assert_eq!(
+            diag.look(local, Some(peer)).unwrap(),
+            Some(SocketSeen {
+                drops: 0,
+                unread: 7
+            })
+        );
         drop((client, listener));
-        assert_eq!(counter.drops(local, None).unwrap(), None);
+        assert_eq!(diag.look(local, None).unwrap(), None);
     }
 
     #[test]
@@ -139,7 +166,13 @@ mod tests {
         answer.extend(INET_DIAG_SKMEMINFO.to_ne_bytes());
         answer.extend([0; 32]);
         answer.extend(5_u32.to_ne_bytes());
-        assert_eq!(parse(&answer).unwrap(), Some(5));
+        assert_eq!(
+            parse(&answer).unwrap(),
+            Some(SocketSeen {
+                drops: 5,
+                unread: 0
+            })
+        );
         for length in 0..answer.len() {
             assert!(parse(&answer[..length]).is_err(), "{length} bytes");
         }

@@ -1,0 +1,58 @@
+# What a contributor and the CI run. Every target sets up what it needs; `make setup` alone does it all.
+# ARGS goes to the program behind the target, for instance: make check ARGS='HLTH-2 --provider process'
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# The subject manifest finds the reference backend by the same variable; a recipe must not lose it.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+CARGO := cargo
+ARGS ?=
+# A bug to switch on in the reference backend; the gate must then fail and name it.
+DEFECT ?=
+SUBJECT ?= fixtures/subjects/reference.toml
+
+.NOTPARALLEL:
+.PHONY: setup tools nextest images-if-needed images build check test bench lint fmt clean help
+
+setup: tools nextest images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
+
+tools:
+	@fixtures/setup/tools
+
+nextest:
+	@fixtures/setup/nextest
+
+images-if-needed:
+	@fixtures/setup/images
+
+images: ## build the container images from the installed servers
+	fixtures/images/build
+
+build: ## build the gate and the reference backend
+	$(CARGO) build --locked --package touchstone --package reference-backend
+
+check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 --provider process', DEFECT=name)
+	$(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
+
+test: tools nextest images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace --doc --quiet
+	$(CARGO) nextest run --locked --workspace $(ARGS)
+
+bench: tools ## measure latency baselines
+	$(CARGO) bench --locked --package touchstone-benches $(ARGS)
+
+lint: ## formatting, clippy, rustdoc: nothing may be left to say
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+clean: ## remove what was built and what runs left behind, and the images built here
+	$(CARGO) clean
+	rm -rf reports/runs
+	@fixtures/setup/images --remove
+
+help: ## this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

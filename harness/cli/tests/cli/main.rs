@@ -1,0 +1,9 @@
+//! The real binary on real stores: what somebody at a shell sees.
+
+mod bad_input;
+mod exit_codes;
+mod interruption;
+mod leaks;
+mod mutants;
+mod output;
+mod support;

@@ -1,0 +1,10 @@
+//! CACHE: what is read through the cache, and what is taken out of it.
+
+mod client;
+pub(crate) mod interleaving;
+mod invalidation;
+mod update;
+
+use touchstone_engine::scenario::Scenario;
+
+pub(crate) const ALL: &[Scenario] = &[update::NEVER_OLD, invalidation::BY_PATTERN];

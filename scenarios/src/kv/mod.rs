@@ -1,0 +1,21 @@
+//! KV: values, expiry and counts, compared with what lies in the store.
+
+mod bad_input;
+mod client;
+mod count;
+mod expiry;
+mod lifetime;
+pub(crate) mod sequence;
+mod value;
+
+use touchstone_engine::scenario::Scenario;
+
+pub(crate) const ALL: &[Scenario] = &[
+    value::BOTH_WAYS,
+    expiry::EXPIRE,
+    expiry::TTL,
+    lifetime::GONE_IN_TIME,
+    count::DELETE_AND_EXISTS,
+    bad_input::REFUSED,
+    sequence::AGREES,
+];

@@ -1,0 +1,348 @@
+//! RATE-6: requests, ends of windows, restarts and flushes in any order, against a model limiter; as a
+//! scenario and as a property test.
+
+use super::client::{Caller, Counters, Promise, admitted, fixed_limiter, request, shortened};
+use crate::search::{config, search};
+use futures::FutureExt;
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, prop_oneof};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use touchstone_core::model::limiter::LimiterModel;
+use touchstone_core::{Criterion, Finding, Profile};
+use touchstone_engine::environment::Environment;
+use touchstone_engine::fault::ServerFaultKind;
+use touchstone_engine::instance::Instance;
+use touchstone_engine::poll::{Look, poll_until};
+use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop};
+use touchstone_engine::store::StoreKind;
+use touchstone_engine::subject::manifest::Template;
+
+/// Few requests reach the limit; the window is longer than any sequence.
+const SHORT: Promise = Promise {
+    limit: 4,
+    window_ms: 600_000,
+};
+/// Two users at two endpoints: each pair has a window of its own.
+const CALLERS: [Caller<'static>; 3] = [
+    Caller {
+        user: "ann",
+        endpoint: "one",
+    },
+    Caller {
+        user: "ann",
+        endpoint: "two",
+    },
+    Caller {
+        user: "bob",
+        endpoint: "one",
+    },
+];
+const STEPS_MAX: usize = 30;
+const CASES_USUAL: u32 = 8;
+const POLL: Duration = Duration::from_millis(5);
+
+/// RATE-6.
+pub(super) const AGREES: Scenario = Scenario {
+    criterion: Criterion {
+        id: "RATE-6",
+        statement: "Any sequence of requests, clock moves, restarts and flushes agrees with a model limiter (property test, shrunk on failure)",
+        profile: Profile::Merge,
+    },
+    expected: Duration::from_secs(8),
+    run: |context| agrees(context).boxed(),
+};
+
+async fn agrees(context: &Context) -> Result<(), Stop> {
+    let subject = LimiterSubject::open(context).await?;
+    let config = config(context.seed(), CASES_USUAL);
+    context.step(format!(
+        "{} sequences of up to {STEPS_MAX} steps against the model",
+        config.cases
+    ));
+    search(config, LimiterSubject::steps, |steps| subject.run(steps)).await
+}
+
+/// One step of a sequence. Callers and instances go by their number.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// A request.
+    Request {
+        /// Who asks.
+        caller: usize,
+        /// Through which instance.
+        instance: usize,
+    },
+    /// The caller's window ends: its expiry comes, moved in the store.
+    EndWindow(usize),
+    /// The caller's window gets closer to its end, without reaching it.
+    ShortenWindow(usize),
+    /// Redis is stopped and started, with its data.
+    RestartRedis,
+    /// Redis is emptied.
+    Flush,
+}
+
+/// A limiter under comparison with the model, behind two instances.
+#[derive(Debug)]
+pub struct LimiterSubject {
+    environment: Arc<Environment>,
+    instances: [Arc<Instance>; 2],
+    key: Template,
+    remaining_header: Option<String>,
+    promise: Promise,
+    recover: Duration,
+}
+
+/// What one sequence has come to.
+struct Course {
+    counters: Counters,
+    model: LimiterModel,
+    /// What each window had left when it was last looked at.
+    left_ms: BTreeMap<Caller<'static>, i64>,
+    trace: Vec<String>,
+}
+
+impl LimiterSubject {
+    /// Starts an environment with two instances, with a small limit if the manifest declares how.
+    pub async fn open(context: &Context) -> Result<Self, Stop> {
+        let (section, key) = fixed_limiter(context)?;
+        let declared = Promise {
+            limit: section.limit,
+            window_ms: section.window_ms,
+        };
+        let (promise, env) = match shortened(section, SHORT) {
+            Some(env) => (SHORT, env),
+            None => (declared, BTreeMap::new()),
+        };
+        let (environment, first) = context.start_with(&env).await?;
+        let second = environment.start_instance(&env).await?;
+        Ok(Self {
+            environment,
+            instances: [first, second],
+            key: key.clone(),
+            remaining_header: section.remaining_header.clone(),
+            promise,
+            recover: context.deadline(|deadlines| deadlines.recover_ms),
+        })
+    }
+
+    /// Sequences of steps. Restarts are rare: each takes longer than all else together.
+    pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let caller = || 0..CALLERS.len();
+        let request = (caller(), 0..2_usize)
+            .prop_map(|(caller, instance)| Step::Request { caller, instance });
+        let step = prop_oneof![
+            30 => request,
+            3 => caller().prop_map(Step::EndWindow),
+            3 => caller().prop_map(Step::ShortenWindow),
+            1 => Just(Step::Flush),
+            1 => Just(Step::RestartRedis),
+        ];
+        vec(step, 1..=STEPS_MAX)
+    }
+
+    /// Carries a sequence out from an empty store, and compares after each step.
+    pub async fn run(&self, steps: Vec<Step>) -> Result<(), Stop> {
+        let mut course = Course {
+            counters: Counters::open(&self.environment, &self.key).await?,
+            model: LimiterModel::new(self.promise.limit),
+            left_ms: BTreeMap::new(),
+            trace: Vec::new(),
+        };
+        course.flush().await?;
+        course.trace.clear();
+        for step in steps {
+            let done = match step {
+                Step::Request { caller, instance } => {
+                    self.request(&mut course, CALLERS[caller], instance).await
+                }
+                Step::EndWindow(caller) => course.end_window(CALLERS[caller]).await,
+                Step::ShortenWindow(caller) => course.shorten_window(CALLERS[caller]).await,
+                Step::Flush => course.flush().await,
+                Step::RestartRedis => self.restart(&mut course).await,
+            };
+            done.map_err(|stop| with_trace(stop, &course.trace))?;
+            course
+                .look_at_windows(self.promise)
+                .await
+                .map_err(|stop| with_trace(stop, &course.trace))?;
+        }
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        course: &mut Course,
+        caller: Caller<'static>,
+        instance: usize,
+    ) -> Result<(), Stop> {
+        let name = name(caller);
+        let due = course.model.request(&name);
+        let word = |admitted| if admitted { "admitted" } else { "refused" };
+        course
+            .trace
+            .push(format!("request of {name} through instance {instance}"));
+        let answer = request(&self.instances[instance].http, caller).await?;
+        let expected = format!(
+            "the request of {name} {} (limit {})",
+            word(due),
+            self.promise.limit
+        );
+        if admitted(&answer) != Some(due) {
+            return Err(Stop::fail(expected, answer.describe()));
+        }
+        let told = self
+            .remaining_header
+            .as_deref()
+            .and_then(|header| answer.header(header));
+        let remaining = course.model.remaining(&name);
+        match told.map(str::parse::<u64>) {
+            Some(told) if told != Ok(remaining) => Err(Stop::fail(
+                format!("{remaining} remaining for {name}"),
+                format!("{told:?} in the header, {}", answer.describe()),
+            )),
+            _ => {
+                let last = course.trace.last_mut().expect("pushed above");
+                last.push_str(&format!(" -> {}", word(due)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on when every instance has Redis back.
+    async fn restart(&self, course: &mut Course) -> Result<(), Stop> {
+        course.trace.push("Redis restarted".to_owned());
+        let fault = self
+            .environment
+            .fault(StoreKind::Redis, ServerFaultKind::Stop)
+            .await?;
+        fault.heal().await?;
+        self.environment
+            .store(StoreKind::Redis)
+            .wait_ready()
+            .await?;
+        course.counters = Counters::open(&self.environment, &self.key).await?;
+        for instance in &self.instances {
+            // An own caller: a look must not count as one of the sequence's requests.
+            let looker = Caller {
+                user: "looker",
+                endpoint: "recovery",
+            };
+            let back = poll_until(
+                "a limiter that answers again",
+                self.recover,
+                POLL,
+                || async {
+                    match request(&instance.http, looker).await {
+                        Ok(answer) if admitted(&answer).is_some() => Look::Ready(()),
+                        Ok(answer) => Look::NotYet(answer.describe()),
+                        Err(error) => Look::NotYet(error.to_string()),
+                    }
+                },
+            );
+            back.await
+                .or_fail("the limiter to answer again after a restart of Redis")?;
+        }
+        Ok(())
+    }
+}
+
+impl Course {
+    async fn end_window(&mut self, caller: Caller<'static>) -> Result<(), Stop> {
+        self.trace.push(format!(
+            "the window of {} ends (moved in the store)",
+            name(caller)
+        ));
+        self.counters.end_window(caller).await?;
+        self.model.end_window(&name(caller));
+        self.left_ms.remove(&caller);
+        Ok(())
+    }
+
+    async fn shorten_window(&mut self, caller: Caller<'static>) -> Result<(), Stop> {
+        if let Some(left_ms) = self.left_ms.get_mut(&caller) {
+            // Never near the end: no window of a sequence ends by itself.
+            *left_ms -= *left_ms / 4;
+            self.counters
+                .move_end(caller, left_ms.unsigned_abs())
+                .await?;
+            self.trace.push(format!(
+                "the window of {} has {left_ms} ms left (moved in the store)",
+                name(caller)
+            ));
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Stop> {
+        self.trace.push("Redis flushed".to_owned());
+        let mut connection = self.counters.store().connection();
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await?;
+        self.model.flush();
+        self.left_ms.clear();
+        Ok(())
+    }
+
+    /// A counter has an end, at most a window away, and it only ever gets closer.
+    async fn look_at_windows(&mut self, promise: Promise) -> Result<(), Stop> {
+        for caller in CALLERS {
+            let left_ms = self.counters.left_ms(caller).await?;
+            let is_open = self.model.has_window(&name(caller));
+            let most_ms = self
+                .left_ms
+                .get(&caller)
+                .copied()
+                .unwrap_or(promise.window_ms as i64);
+            let what = format!("the counter of {}", name(caller));
+            match left_ms {
+                -2 if !is_open => {}
+                -2 => {
+                    return Err(Stop::fail(
+                        format!("{what}, as its window is open"),
+                        "no such key in the store",
+                    ));
+                }
+                -1 => {
+                    return Err(Stop::fail(
+                        format!("{what} to have an end"),
+                        "a key without expiry in the store",
+                    ));
+                }
+                _ if !is_open => {
+                    return Err(Stop::fail(
+                        format!("no window for {}", name(caller)),
+                        format!("{left_ms} ms left in the store"),
+                    ));
+                }
+                _ if left_ms > most_ms => {
+                    return Err(Stop::fail(
+                        format!(
+                            "the window's end to come closer: {what} with at most {most_ms} ms left"
+                        ),
+                        format!("{left_ms} ms left in the store"),
+                    ));
+                }
+                _ => {
+                    self.left_ms.insert(caller, left_ms);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(caller: Caller<'_>) -> String {
+    format!("{} at {}", caller.user, caller.endpoint)
+}
+
+fn with_trace(stop: Stop, trace: &[String]) -> Stop {
+    let Stop::Fail(finding) = stop else {
+        return stop;
+    };
+    let numbered = (1..)
+        .zip(trace)
+        .map(|(number, line)| format!("{number}. {line}"));
+    Stop::Fail(numbered.fold(finding, Finding::with_evidence))
+}
