@@ -2,6 +2,7 @@
 
 use crate::{BackendBuild, BenchError, Mode, workspace_root};
 use serde::Deserialize;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use touchstone_engine::subject::Manifest;
@@ -44,6 +45,19 @@ struct ArtifactProfile {
     opt_level: String,
 }
 
+/// What cargo tells a bench target of its package. Build scripts watch these variables (ring's does): with
+/// them, everything above such a crate would be built anew here, and again by the next plain build.
+fn is_of_our_package(variable: &OsStr) -> bool {
+    let of_package = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+    ];
+    let name = variable.to_string_lossy();
+    of_package.iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn build(profile: &str) -> Result<(PathBuf, BackendBuild), BenchError> {
     let arguments = [
         "build",
@@ -59,8 +73,12 @@ fn build(profile: &str) -> Result<(PathBuf, BackendBuild), BenchError> {
         command: format!("cargo {}", arguments.join(" ")),
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_our_package(name)) {
+        command.env_remove(name);
+    }
     // Its progress is shown: from nothing it takes a minute.
-    let output = Command::new(cargo)
+    let output = command
         .args(arguments)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace_root())

@@ -57,7 +57,9 @@ impl Session {
                 "the backend is built with profile {profile} (opt-level {opt_level})"
             ));
         }
-        self.note.borrow_mut().backend = Some(build);
+        let mut note = self.note.borrow_mut();
+        note.backend = Some(build);
+        note.load_before = load_average(); // Building it may have taken minutes.
     }
 
     /// Notes, and says, what was measured in pairs.

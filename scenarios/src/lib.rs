@@ -13,6 +13,7 @@ mod reconnect;
 mod search;
 mod shutdown;
 mod store_view;
+mod witness;
 
 use touchstone_engine::scenario::Scenario;
 

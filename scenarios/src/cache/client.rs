@@ -80,7 +80,7 @@ impl Entity {
         lock(&self.history).clone()
     }
 
-    /// No fault is in force here, so every call has to succeed; the record is for the check.
+    /// Notes a call whatever came of it. No fault is in force here, so each has to succeed.
     fn note(
         &self,
         client: u32,
@@ -89,18 +89,30 @@ impl Entity {
         answered: Result<Answer, CallError>,
         result: impl Fn(&Answer) -> Option<String>,
     ) -> Result<String, Stop> {
-        let answer = answered?;
-        let value = result(&answer).filter(|_| answer.kind() == AnswerKind::Ok);
         let expected = format!("{input:?} of `{}` to succeed with both stores up", self.id);
-        let value = value.ok_or_else(|| Stop::fail(expected, answer.describe()))?;
+        let value = match &answered {
+            Ok(answer) if answer.kind() == AnswerKind::Ok => result(answer),
+            _ => None,
+        };
+        let seen = match &answered {
+            Ok(answer) => answer.describe(),
+            Err(error) => error.to_string(),
+        };
+        let outcome = match &value {
+            Some(value) => Outcome::Ok(value.clone()),
+            // Even a refused update may have been carried out.
+            None => Outcome::Indeterminate(seen.clone()),
+        };
+        let times = answered.map(|answer| (answer.called_us, answer.returned_us));
+        let (called_us, returned_us) = times.unwrap_or((called_us, self.clock.now_us()));
         lock(&self.history).push(Operation {
             client,
             input,
-            called_us: called_us.max(answer.called_us),
-            returned_us: answer.returned_us,
-            outcome: Outcome::Ok(value.clone()),
+            called_us,
+            returned_us,
+            outcome,
         });
-        Ok(value)
+        value.ok_or_else(|| Stop::fail(expected, seen))
     }
 }
 

@@ -13,10 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::channel;
-use std::time::Instant;
 use touchstone_core::Seed;
-use touchstone_core::event::ScenarioKey;
 
 /// Why there is no testbed.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +57,7 @@ impl Testbed {
             seed: Seed(0),
             clock: Clock::start(),
         };
-        let key = ScenarioKey {
-            criterion: name.to_owned(),
-            attempt: 1,
-        };
-        // Nobody receives.
-        let (events, _) = channel();
-        let events = EventSender::new(key, Instant::now(), events);
+        let events = EventSender::to_nobody(name);
         Ok(Self {
             context: Context::new(plan, events),
         })
