@@ -189,7 +189,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) seed: Option<Seed>,
 
-    /// Where reports go, in runs/<run-id>
+    /// Where reports go, in `runs/` under the run's id
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub(crate) report_dir: PathBuf,
 }
