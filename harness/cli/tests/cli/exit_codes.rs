@@ -33,7 +33,7 @@ fn the_help_has_every_code() {
 #[test]
 fn a_check_ends_with_what_it_found() {
     let place = Place::new();
-    let holds = run(place.check_backend().arg("--fail-fast"));
+    let holds = run(place.check_what_passes().arg("--fail-fast"));
     assert_eq!(holds.code, Some(0), "{holds:#?}");
     let mut defect = place.check();
     defect.args([

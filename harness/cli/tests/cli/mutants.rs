@@ -26,7 +26,7 @@ fn a_defect_is_caught_one_that_another_criterion_catches_escapes_and_one_that_is
     let place = Place::new();
     let manifest = manifest_with(
         &place,
-        "expire-always-one = \"KV-2\"\nttl-missing-key-is-minus-one = \"HLTH-3\"\nno-such-defect = \"HLTH-4\"\nfuture = \"NEXT-1\"\n",
+        "expire-always-one = \"KV-2\"\nttl-missing-key-is-minus-one = \"KV-6\"\nno-such-defect = \"HLTH-4\"\nfuture = \"NEXT-1\"\n",
     );
     let ended = run(mutants(&place).arg("--subject").arg(&manifest));
     assert_eq!(ended.code, Some(1), "{ended:#?}");
@@ -40,7 +40,7 @@ fn a_defect_is_caught_one_that_another_criterion_catches_escapes_and_one_that_is
         "{ended:#?}"
     );
     assert!(
-        row("ttl-missing-key").contains("HLTH-3     ESCAPED"),
+        row("ttl-missing-key").contains("KV-6       ESCAPED"),
         "{ended:#?}"
     );
     assert!(

@@ -34,7 +34,7 @@ fn help_has_examples_and_the_exit_codes() {
 #[test]
 fn a_reader_that_goes_away_does_not_break_it() {
     let place = Place::new();
-    for mut command in [place.check_backend(), {
+    for mut command in [place.check_what_passes(), {
         let mut list = place.touchstone();
         list.args(["check", "--list"]);
         list
