@@ -19,6 +19,7 @@ pub mod scope;
 pub mod store;
 pub mod subject;
 pub mod sweep;
+mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -8,9 +8,10 @@ use crate::poll::TimedOut;
 use crate::prober::Prober;
 use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreKind};
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
 use crate::subject::{CallError, SubjectError};
+use crate::witness::StoreWitness;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -189,6 +190,8 @@ pub struct Context {
     pub(crate) measured_from: Mutex<Option<Instant>>,
     /// The stall monitors of the probers' threads.
     pub(crate) probers: Mutex<Vec<StallLog>>,
+    /// Asks the stores whether they answer at all, from their start on.
+    pub(crate) witness: Mutex<StoreWitness>,
 }
 
 /// What the scenario tells of itself.
@@ -211,6 +214,7 @@ impl Context {
             environment,
             measured_from,
             probers,
+            witness: Mutex::default(),
         }
     }
 
@@ -247,6 +251,8 @@ impl Context {
             Err(error) => return Err(Stop::unknown(format!("the start panicked: {error}"))),
         };
         *lock(&self.measured_from) = Some(Instant::now());
+        let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
+        *lock(&self.witness) = StoreWitness::start(stores, self.clock());
         Ok(environment)
     }
 

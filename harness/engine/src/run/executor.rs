@@ -54,7 +54,11 @@ impl Executor {
         let worst_stall = worst_stall(&context, &stalls, environment.as_deref());
         context.step("tear down");
         let faults = context.ledger.records();
-        let (mut verdict, environment_failed) = self.judge(ended, &faults, worst_stall);
+        // Taken here, so that it does not ask stores that are being torn down.
+        let witness = std::mem::take(&mut *lock(&context.witness));
+        let excuse = excuse(worst_stall, witness.excuse(&faults));
+        drop(witness);
+        let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
             Some(environment) => {
                 let folder = self.plan.report_dir.join("scenarios").join(key.to_string());
@@ -123,7 +127,7 @@ impl Executor {
         &self,
         ended: Result<(), Stop>,
         faults: &[FaultRecord],
-        worst_stall: Duration,
+        excuse: Option<String>,
     ) -> (Verdict, bool) {
         let no_bite = faults.iter().find(|fault| fault.bite.is_none());
         let unbitten = |fault: &FaultRecord| {
@@ -136,17 +140,10 @@ impl Executor {
             (Ok(()), Some(fault)) => (Verdict::unknown(unbitten(fault)), false),
             (Ok(()), None) => (self.pass_within_policy(), false),
             (Err(Stop::Fail(finding)), Some(fault)) => (doubtful(finding, &unbitten(fault)), false),
-            (Err(Stop::Fail(finding)), None) if worst_stall > STALL_MAX => {
-                let stall_ms = worst_stall.as_millis();
-                (
-                    doubtful(
-                        finding,
-                        &format!("our own threads stalled for {stall_ms} ms"),
-                    ),
-                    false,
-                )
-            }
-            (Err(Stop::Fail(finding)), None) => (Verdict::Fail(finding), false),
+            (Err(Stop::Fail(finding)), None) => match excuse {
+                Some(reason) => (doubtful(finding, &reason), false),
+                None => (Verdict::Fail(finding), false),
+            },
             (
                 Err(Stop::Unknown {
                     reason,
@@ -224,6 +221,15 @@ fn redact(verdict: Verdict, redactor: &Redactor) -> Verdict {
         },
         other => other,
     }
+}
+
+/// What, other than the subject, may have caused a failure.
+fn excuse(worst_stall: Duration, slow_store: Option<String>) -> Option<String> {
+    let stall_ms = worst_stall.as_millis();
+    let stalled = worst_stall > STALL_MAX;
+    stalled
+        .then(|| format!("our own threads stalled for {stall_ms} ms"))
+        .or(slow_store)
 }
 
 fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environment>) -> Duration {
