@@ -68,12 +68,17 @@ impl Session {
             return;
         };
         tell(&format!(
-            "{group}: proxied takes {:.2} times as long as direct ({:.2} to {:.2} over {} blocks; {} pairs)",
+            "{group}: proxied takes {:.2} times as long as direct ({:.2} to {:.2} over {} blocks; {} pairs){}",
             ratio.ratio,
             ratio.ratio_lowest_block,
             ratio.ratio_highest_block,
             PairedRatio::BLOCKS,
-            ratio.pairs
+            ratio.pairs,
+            if ratio.wavers() {
+                ": too wide a range to rely on, the machine was busy"
+            } else {
+                ""
+            }
         ));
         self.note
             .borrow_mut()
