@@ -78,14 +78,25 @@ impl StallLog {
     }
 }
 
-/// Keeps the log of the thread that it runs on: how late its own wake-ups are. Never ends.
+/// Keeps the log of the thread that it runs on: how late its own wake-ups are. Never ends; when it is
+/// dropped, with its thread's runtime for instance, nothing is due any more.
 pub async fn watch_own_thread(log: StallLog, every: Duration) {
+    let watching = Watching(log);
     let mut due = Instant::now();
     loop {
         tokio::time::sleep_until(due.into()).await;
         let now = Instant::now();
-        log.tick(due, now, now + every);
+        watching.0.tick(due, now, now + every);
         due = now + every;
+    }
+}
+
+/// A thread that has ended is not late.
+struct Watching(StallLog);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.lock().next_due = None;
     }
 }
 
@@ -104,6 +115,24 @@ mod tests {
             log.tick(due, due + ms(*lateness), due + ms(100));
         }
         (log, start)
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_not_late() {
+        let log = StallLog::default();
+        let began = Instant::now();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let runtime = runtime.expect("a runtime");
+        runtime.block_on(async {
+            tokio::spawn(watch_own_thread(log.clone(), Duration::from_millis(1)));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        });
+        drop(runtime);
+        let long_after = Instant::now() + Duration::from_secs(60);
+        let worst = log.worst_between(began, long_after).expect("it had ticked");
+        assert!(worst.lateness < Duration::from_secs(30), "{worst:?}");
     }
 
     #[test]
