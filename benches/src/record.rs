@@ -79,7 +79,8 @@ impl PairedRatio {
         if block_size == 0 {
             return None;
         }
-        let blocks: Vec<f64> = pairs_ns.chunks(block_size).map(ratio).collect();
+        // Without the rest of a few pairs, which would be a noisy part of its own.
+        let blocks: Vec<f64> = pairs_ns.chunks_exact(block_size).map(ratio).collect();
         let micros = |of: fn(&(u64, u64)) -> u64| {
             rounded(median(pairs_ns.iter().map(|pair| of(pair) as f64 / 1e3)))
         };
