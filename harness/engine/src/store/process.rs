@@ -279,10 +279,18 @@ impl ProcessServer {
 
     /// Ends it in whatever state it is, and removes its data.
     pub async fn remove(mut self) -> Result<(), ProcessError> {
-        self.thaw().await?;
-        // An immediate shutdown gives back the shared memory, which SIGKILL leaves behind.
-        self.end_with(Signal::SIGQUIT).await?;
-        self.remove_shared_memory();
+        match self.spec.kind {
+            // Whoever starts us in the background of a script may have SIGQUIT ignored, and what is
+            // ignored is inherited: Redis would never hear it.
+            StoreKind::Redis => self.kill().await?,
+            // Handles SIGQUIT itself. Its immediate shutdown gives back the shared memory, which
+            // SIGKILL leaves behind.
+            StoreKind::Postgres => {
+                self.thaw().await?;
+                self.end_with(Signal::SIGQUIT).await?;
+                self.remove_shared_memory();
+            }
+        }
         let dir = self.dir.clone();
         fs::remove_dir_all(&dir).map_err(|source| ProcessError::File { path: dir, source })
     }
