@@ -96,16 +96,25 @@ pub(super) struct Finder {
     is_third_empty: bool,
 }
 
-impl Finder {
-    pub(super) fn new(place: Place, argument_count: u32) -> Self {
-        let mut finder = Self {
-            argument_count,
+impl Default for Finder {
+    fn default() -> Self {
+        Self {
+            argument_count: 0,
             next: 0,
             end: 0,
             step: 1,
             search: Search::Over,
             has_store: false,
             is_third_empty: false,
+        }
+    }
+}
+
+impl Finder {
+    pub(super) fn new(place: Place, argument_count: u32) -> Self {
+        let mut finder = Self {
+            argument_count,
+            ..Self::default()
         };
         match place {
             Place::Keyless | Place::Container => {}
@@ -158,7 +167,10 @@ impl Finder {
 
     /// Keys that are known to come, at this or a later argument.
     pub(super) fn keys_left(&self) -> u32 {
-        self.end.saturating_sub(self.next).div_ceil(self.step)
+        match self.end.saturating_sub(self.next) {
+            0 => 0,
+            left => left.div_ceil(self.step),
+        }
     }
 
     /// Whether nothing is left to be found: at most keys whose number is known.
