@@ -138,6 +138,11 @@ impl Head {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.keys.iter().map(|key| key.len()).sum()
+    }
+
     /// Whether nothing of what is kept is still to come.
     pub(super) fn is_complete(&self) -> bool {
         let is_full = self.keys.len() == KEYS_MAX;

@@ -334,7 +334,7 @@ impl Requests {
 
     #[cfg(test)]
     pub(super) fn retained_bytes(&self) -> usize {
-        self.kept.capacity()
+        self.kept.capacity() + self.head.retained_bytes()
     }
 }
 
