@@ -11,6 +11,7 @@ mod head;
 mod inline;
 mod keys;
 mod lookup;
+mod message;
 mod number;
 mod session;
 mod token;

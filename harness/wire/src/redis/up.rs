@@ -200,7 +200,7 @@ impl Requests {
         };
         let read = 1 + digits;
         self.measured(length as u64);
-        match whole(&window[read..], length as u64) {
+        match number::with_crlf(&window[read..], length as u64) {
             Some((argument, more)) => {
                 let kept = &argument[..argument.len().min(self.wanted)];
                 (read + more, self.passed(kept))
@@ -336,13 +336,6 @@ impl Requests {
     pub(super) fn retained_bytes(&self) -> usize {
         self.kept.capacity() + self.head.retained_bytes()
     }
-}
-
-/// An argument with its CR LF, if all of it is there, and how many bytes they are.
-fn whole(window: &[u8], length: u64) -> Option<(&[u8], usize)> {
-    let length = usize::try_from(length).ok()?;
-    let end = length.checked_add(2)?;
-    (window.get(length..end)? == b"\r\n").then(|| (&window[..length], end))
 }
 
 fn reply_mode(word: &[u8]) -> Option<ReplyMode> {

@@ -114,7 +114,8 @@ proptest! {
     #[test]
     fn they_do_not_contradict_each_other_on_commands(bytes in samples::requests()) {
         // A line that is no array is a command to us, and none to them.
-        prop_assume!(bytes.first() == Some(&b'*'));
-        do_not_contradict(ours_of_a_command(&bytes), theirs2(&bytes));
+        if bytes.first() == Some(&b'*') {
+            do_not_contradict(ours_of_a_command(&bytes), theirs2(&bytes));
+        }
     }
 }
