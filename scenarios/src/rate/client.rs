@@ -72,6 +72,10 @@ impl Counters {
         &self.store
     }
 
+    pub(super) fn template(&self) -> &Template {
+        &self.key
+    }
+
     pub(super) fn key(&self, caller: Caller<'_>) -> String {
         self.key.fill(|name| match name {
             "user" => Some(caller.user.to_owned()),

@@ -2,9 +2,15 @@
 
 mod burst;
 mod client;
+mod crash;
 mod headers;
 pub(crate) mod sequence;
 
 use touchstone_engine::scenario::Scenario;
 
-pub(crate) const ALL: &[Scenario] = &[headers::TRUE, burst::NEVER_MORE, sequence::AGREES];
+pub(crate) const ALL: &[Scenario] = &[
+    headers::TRUE,
+    crash::NEVER_WITHOUT_END,
+    burst::NEVER_MORE,
+    sequence::AGREES,
+];
