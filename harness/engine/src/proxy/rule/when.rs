@@ -1,5 +1,6 @@
 //! `when`: which commands a rule is about.
 
+use crate::proxy::tap::CommandRecord;
 use regex::bytes::{Regex, RegexBuilder};
 use std::fmt;
 use touchstone_wire::Command;
@@ -95,14 +96,24 @@ impl When {
     }
 
     pub(crate) fn matches(&self, connection: u64, command: &Command) -> bool {
-        let name = command.name.as_bytes();
+        self.is_met(connection, &command.name, &command.keys)
+    }
+
+    /// Whether a command of a trace meets the conditions, whichever number it has among those that do.
+    #[must_use]
+    pub fn matches_record(&self, record: &CommandRecord) -> bool {
+        self.is_met(record.connection, &record.name, &record.keys)
+    }
+
+    fn is_met(&self, connection: u64, name: &str, keys: &[Box<[u8]>]) -> bool {
+        let name = name.as_bytes();
         self.connection.is_none_or(|id| id == connection)
             && self.command.as_ref().is_none_or(|glob| glob.matches(name))
             && !self.without.iter().any(|glob| glob.matches(name))
             && self
                 .key
                 .as_ref()
-                .is_none_or(|glob| command.keys.iter().any(|key| glob.matches(key)))
+                .is_none_or(|glob| keys.iter().any(|key| glob.matches(key)))
     }
 
     pub(crate) fn acts_on(&self, ordinal: u64) -> bool {
