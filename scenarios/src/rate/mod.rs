@@ -1,7 +1,7 @@
 //! RATE: what the limiter admits, and whether what it says about that is true.
 
 mod burst;
-mod client;
+pub(crate) mod client;
 mod crash;
 mod headers;
 pub(crate) mod sequence;
