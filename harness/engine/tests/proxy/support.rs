@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 use touchstone_core::Seed;
-use touchstone_engine::proxy::{Proxy, ProxyConfig, ProxyThread};
+use touchstone_engine::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread};
 
 /// Beyond it a test is stuck. Nothing that passes comes near it, also on busy cores.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -35,6 +35,7 @@ impl Rig {
         let config = ProxyConfig {
             name: "test".to_owned(),
             seed: Seed(7),
+            protocol: Protocol::Opaque,
         };
         let proxy = thread.open(config).await.unwrap();
         Self { proxy, thread }
