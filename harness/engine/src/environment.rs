@@ -6,7 +6,7 @@ use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
 use crate::process_tree;
-use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
@@ -318,7 +318,16 @@ impl Environment {
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {
         let name = format!("{kind} of instance {index}");
         let seed = self.plan.seed.derive(&name);
-        let proxy = self.proxies.open(ProxyConfig { name, seed }).await?;
+        let protocol = match kind {
+            StoreKind::Redis => Protocol::Redis,
+            StoreKind::Postgres => Protocol::Postgres,
+        };
+        let config = ProxyConfig {
+            name,
+            seed,
+            protocol,
+        };
+        let proxy = self.proxies.open(config).await?;
         proxy.set_upstream(self.store(kind).address().await).await?;
         Ok(proxy)
     }

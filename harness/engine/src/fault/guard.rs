@@ -35,6 +35,14 @@ impl FaultGuard {
         }
     }
 
+    /// Lets go of what a rule holds now; how much that was. Nothing for any other fault.
+    pub async fn release(&self) -> Result<u64, EnvironmentError> {
+        match &self.held {
+            Some(Held::Network(fault)) => Ok(fault.release_all().await?),
+            _ => Ok(0),
+        }
+    }
+
     /// Ends the fault; returns when that is in force.
     pub async fn heal(mut self) -> Result<(), EnvironmentError> {
         let bite = self.bite();
@@ -108,6 +116,13 @@ impl Environment {
             bite: fault.bite(),
         };
         Ok(self.enter(record, Held::Network(fault)))
+    }
+
+    /// Enters a fault that was made of many rules and is over, as one: a schedule, for instance.
+    pub fn note_fault(&self, record: FaultRecord) {
+        let bite = record.bite.clone();
+        let place = self.ledger.enter(record);
+        self.ledger.complete(place, bite, true);
     }
 
     fn enter(&self, record: FaultRecord, held: Held) -> FaultGuard {
