@@ -1,5 +1,6 @@
 //! RECON-8: a connection whose peer has vanished, while new ones would work.
 
+use super::fleet::micros;
 use super::load::{Call, Load};
 use futures::FutureExt;
 use std::time::Duration;
@@ -83,39 +84,36 @@ async fn replaced(
     let load = Load::start(&instance.http, clock, operation, REQUEST_PERIOD);
     let limit = context.deadline(|d| d.replace_ms);
     let first_us = clock.now_us();
-    let what = "a write to work on another connection";
-    let works = poll_until(what, limit + GRACE, POLL, || async {
-        let calls = load.so_far();
-        match calls
-            .iter()
-            .filter(|call| call.outcome.is_ok())
-            .map(|call| call.returned_us)
-            .min()
-        {
-            Some(at_us) => Look::Ready(at_us),
-            None => Look::NotYet(
-                calls
-                    .last()
-                    .map_or_else(|| "no answer".to_owned(), Call::describe),
-            ),
-        }
-    });
-    let works_us = works.await.or_fail(what)?;
+    let works_us = first_success(&load, limit + GRACE).await?;
     let took = Duration::from_micros(works_us.saturating_sub(first_us));
     context.met("the dead connection replaced", |d| d.replace_ms, took)?;
     // Not a wait for a state: requests go on past the time by which all had to work.
     tokio::time::sleep((limit + AFTERWARDS).saturating_sub(took)).await;
     let calls = load.finish().await?;
     answered_in_time(context, &calls)?;
-    let limit_us = first_us + u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    let limit_us = first_us + micros(limit);
     work_after(&calls, limit_us)?;
-    let ends = others_carried_on(instance, &dead.ids).await?;
+    context.observe(others_carried_on(instance, &dead.ids).await?);
     if close_is_seen {
         closed(instance, &dead.ids).await?;
     }
-    context.observe(ends);
     dead.fault.heal().await?;
     Ok(())
+}
+
+async fn first_success(load: &Load, deadline: Duration) -> Result<u64, Stop> {
+    let what = "a write to work on another connection";
+    poll_until(what, deadline, POLL, || async {
+        let calls = load.so_far();
+        let succeeded = calls.iter().filter(|call| call.outcome.is_ok());
+        match (succeeded.map(|call| call.returned_us).min(), calls.last()) {
+            (Some(at_us), _) => Look::Ready(at_us),
+            (None, Some(last)) => Look::NotYet(last.describe()),
+            (None, None) => Look::NotYet("no answer".to_owned()),
+        }
+    })
+    .await
+    .or_fail(what)
 }
 
 /// Also those into the dead connection: refused in time, never hanging.

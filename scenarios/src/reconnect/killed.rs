@@ -1,9 +1,10 @@
 //! RECON-11: CLIENT KILL of every connection, while the server serves.
 
+use super::fleet::micros;
 use super::load::{Call, Load};
 use crate::store_view::StoreView;
 use futures::FutureExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use touchstone_core::{Criterion, Finding, Profile};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
@@ -20,8 +21,8 @@ const ROUND: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(2);
 const GRACE: Duration = Duration::from_secs(2);
 /// Until the service has read the end that we have passed on to it, a request still counts as in
-/// flight: on busy cores that may take this long.
-const NOTICE_US: u64 = 20_000;
+/// flight: that may take this long, and longer on cores that kept our own threads waiting.
+const NOTICE: Duration = Duration::from_millis(20);
 
 /// RECON-11.
 pub(super) const CARRIES_ON: Scenario = Scenario {
@@ -38,6 +39,7 @@ async fn carries_on(context: &Context) -> Result<(), Stop> {
     context.require(&[OperationName::KvSet])?;
     let (environment, instance) = context.start().await?;
     let (clock, operation) = (context.clock(), OperationName::KvSet);
+    let began = Instant::now();
     let load = Load::start(&instance.http, clock, operation, REQUEST_PERIOD);
     let mut kills = Vec::new();
     for round in 1..=ROUNDS {
@@ -53,7 +55,9 @@ async fn carries_on(context: &Context) -> Result<(), Stop> {
         "{} requests through {ROUNDS} kills; {failed} failed, in flight when they came",
         calls.len()
     ));
-    only_in_flight_failed(&calls, &kills)
+    let stall = environment.stalls().worst_since(began);
+    let notice = NOTICE + stall.map(|stall| stall.lateness).unwrap_or_default();
+    only_in_flight_failed(&calls, &kills, notice)
 }
 
 /// Requests work, so that a failure afterwards is one.
@@ -87,8 +91,7 @@ async fn kill_all(
     environment: &Environment,
     instance: &Instance,
 ) -> Result<Kill, Stop> {
-    let proxy = instance.proxy(StoreKind::Redis);
-    let before = proxy.connections().await?;
+    let before = instance.proxy(StoreKind::Redis).connections().await?;
     let open: Vec<u64> = before
         .iter()
         .filter(|c| c.ending.is_none())
@@ -107,14 +110,28 @@ async fn kill_all(
         killed += kill.query_async::<usize>(&mut store).await?;
     }
     let told_us = see_killed(context, instance, &open, killed).await?;
+    reconnected(context, instance, &open, ordered_us).await?;
+    Ok(Kill {
+        ordered_us,
+        told_us,
+    })
+}
+
+/// Another connection is there in time, and the store has answered on it.
+async fn reconnected(
+    context: &Context,
+    instance: &Instance,
+    killed: &[u64],
+    ordered_us: u64,
+) -> Result<(), Stop> {
     let limit = context.deadline(|d| d.replace_ms);
     let what = "another connection in place of those killed";
     let replaced = poll_until(what, limit + GRACE, POLL, || async {
-        let connections = match proxy.connections().await {
+        let connections = match instance.proxy(StoreKind::Redis).connections().await {
             Ok(connections) => connections,
             Err(error) => return Look::NotYet(error.to_string()),
         };
-        let served = |c: &&ConnectionRecord| !open.contains(&c.id) && c.ending.is_none();
+        let served = |c: &&ConnectionRecord| !killed.contains(&c.id) && c.ending.is_none();
         let mut served = connections.iter().filter(served);
         match served.find_map(|c| c.down.first_byte_at) {
             Some(at) => Look::Ready(context.clock().at_us(at)),
@@ -123,11 +140,7 @@ async fn kill_all(
     });
     let replaced_us = replaced.await.or_fail(what)?;
     let took = Duration::from_micros(replaced_us.saturating_sub(ordered_us));
-    context.met("reconnected after the kill", |d| d.replace_ms, took)?;
-    Ok(Kill {
-        ordered_us,
-        told_us,
-    })
+    context.met("reconnected after the kill", |d| d.replace_ms, took)
 }
 
 /// The kill must have reached each connection; a server command is no fault with evidence of its own.
@@ -164,11 +177,12 @@ async fn see_killed(
     Ok(told_us)
 }
 
-fn only_in_flight_failed(calls: &[Call], kills: &[Kill]) -> Result<(), Stop> {
+fn only_in_flight_failed(calls: &[Call], kills: &[Kill], notice: Duration) -> Result<(), Stop> {
+    let notice_us = micros(notice);
     let in_flight = |call: &Call| {
         let mut kills = kills.iter();
         kills.any(|kill| {
-            call.called_us <= kill.told_us + NOTICE_US && call.returned_us >= kill.ordered_us
+            call.called_us <= kill.told_us + notice_us && call.returned_us >= kill.ordered_us
         })
     };
     let failed = || calls.iter().filter(|call| call.outcome.is_err());

@@ -84,8 +84,7 @@ async fn terminate_all(
     environment: &Environment,
     instance: &Instance,
 ) -> Result<u64, Stop> {
-    let proxy = instance.proxy(StoreKind::Postgres);
-    let before = proxy.connections().await?;
+    let before = instance.proxy(StoreKind::Postgres).connections().await?;
     let open: Vec<u64> = before
         .iter()
         .filter(|c| c.ending.is_none())
@@ -104,19 +103,23 @@ async fn terminate_all(
         "{terminated} sessions ended, {} of them the service's",
         open.len()
     ));
+    see_ended(context, instance, &open).await
+}
+
+/// A server command is no fault with evidence of its own: the proxy must have seen it.
+async fn see_ended(context: &Context, instance: &Instance, open: &[u64]) -> Result<u64, Stop> {
     let what = "postgres to end every session of the service";
     let ended = poll_until(what, GRACE, POLL, || async {
-        let connections = match proxy.connections().await {
+        let connections = match instance.proxy(StoreKind::Postgres).connections().await {
             Ok(connections) => connections,
             Err(error) => return Look::NotYet(error.to_string()),
         };
         // One that the service gave back in this very moment is gone as well.
-        let is_left = |c: &&ConnectionRecord| open.contains(&c.id) && c.ending.is_none();
-        let by_store = |c: &&ConnectionRecord| {
-            open.contains(&c.id) && matches!(c.ending, Some(Ending::StoreFin | Ending::StoreReset))
-        };
-        let left = connections.iter().filter(is_left).count();
-        match (left, connections.iter().filter(by_store).count()) {
+        let of_pool = || connections.iter().filter(|c| open.contains(&c.id));
+        let by_store =
+            |c: &&ConnectionRecord| matches!(c.ending, Some(Ending::StoreFin | Ending::StoreReset));
+        let left = of_pool().filter(|c| c.ending.is_none()).count();
+        match (left, of_pool().filter(by_store).count()) {
             (0, 1..) => Look::Ready(context.clock().now_us()),
             (left, ended) => Look::NotYet(format!("{ended} ended, {left} left")),
         }
@@ -155,20 +158,24 @@ async fn healed(
         calls.extend(burst(context, instance).await);
     }
     calls.extend(load.finish().await?);
+    none_fails_after(context, &calls, first_us)
+}
+
+fn none_fails_after(context: &Context, calls: &[Call], first_us: u64) -> Result<(), Stop> {
     let after = || calls.iter().filter(|call| call.called_us >= first_us);
-    context.observe(format!(
-        "{} requests after the first success",
-        after().count()
-    ));
+    let count = after().count();
+    context.observe(format!("{count} requests after the first success"));
     let failed: Vec<&Call> = after().filter(|call| call.outcome.is_err()).collect();
-    match failed.first() {
-        None => Ok(()),
-        Some(call) => Err(Stop::Fail(
-            Finding::new(
-                "no request fails after the first success",
-                format!("{} did, for instance one {}", failed.len(), call.describe()),
-            )
-            .with_evidence(format!("the first success came at {} ms", first_us / 1000)),
-        )),
-    }
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let expected = "no request fails after the first success";
+    let seen = format!(
+        "{} did, for instance one {}",
+        failed.len(),
+        first.describe()
+    );
+    let finding = Finding::new(expected, seen);
+    let evidence = format!("the first success came at {} ms", first_us / 1000);
+    Err(Stop::Fail(finding.with_evidence(evidence)))
 }

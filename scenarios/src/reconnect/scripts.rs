@@ -7,6 +7,7 @@ use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::ServerFaultKind;
 use touchstone_engine::instance::Instance;
+use touchstone_engine::prober::Prober;
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
@@ -33,44 +34,57 @@ async fn knows_again(context: &Context) -> Result<(), Stop> {
     let prober = context.probe(&instance)?;
     let id = entity(context, &instance, operations).await?;
     for name in operations {
-        let before = cached_scripts(&environment).await?;
-        works(&instance, *name, &id, "works at first").await?;
-        let cached = cached_scripts(&environment).await?;
-        if cached <= before {
-            let reason = format!("`{}` has left no script in the server", name.key());
-            return Err(Stop::unknown(reason));
-        }
-        context.step(format!("SCRIPT FLUSH, then `{}`", name.key()));
-        let mut store = environment.store(StoreKind::Redis).redis(0).await?;
-        redis::cmd("SCRIPT")
-            .arg("FLUSH")
-            .exec_async(&mut store)
-            .await?;
-        forgotten(&environment).await?;
-        works(&instance, *name, &id, "works after SCRIPT FLUSH").await?;
+        after_flush(context, &environment, &instance, *name, &id).await?;
     }
-    context.step("restart redis");
-    let fault = environment
-        .fault(StoreKind::Redis, ServerFaultKind::Stop)
-        .await?;
-    fault.heal().await?;
-    environment.store(StoreKind::Redis).wait_ready().await?;
-    let ready_us = context.clock().now_us();
-    forgotten(&environment).await?;
-    let connected =
-        |answer: &ProbeAnswer| matches!(answer, ProbeAnswer::Health(seen) if seen.redis_connected);
-    let what = "health to show redis connected again";
-    let deadline = context.deadline(|d| d.recover_ms) + GRACE;
-    prober
-        .wait_for(what, ready_us, deadline, connected)
-        .await
-        .or_fail(what)?;
+    restart(context, &environment, &prober).await?;
     for name in operations {
         works(&instance, *name, &id, "works after the restart").await?;
     }
     let names: Vec<&str> = operations.iter().map(|name| name.key()).collect();
     context.observe(format!("first calls of {}", names.join(", ")));
     Ok(())
+}
+
+async fn after_flush(
+    context: &Context,
+    environment: &Environment,
+    instance: &Instance,
+    name: OperationName,
+    id: &str,
+) -> Result<(), Stop> {
+    let before = cached_scripts(environment).await?;
+    works(instance, name, id, "works at first").await?;
+    if cached_scripts(environment).await? <= before {
+        let reason = format!("`{}` has left no script in the server", name.key());
+        return Err(Stop::unknown(reason));
+    }
+    context.step(format!("SCRIPT FLUSH, then `{}`", name.key()));
+    let mut store = environment.store(StoreKind::Redis).redis(0).await?;
+    let mut flush = redis::cmd("SCRIPT");
+    flush.arg("FLUSH").exec_async(&mut store).await?;
+    forgotten(environment).await?;
+    works(instance, name, id, "works after SCRIPT FLUSH").await
+}
+
+/// Returns when the service has a connection again.
+async fn restart(
+    context: &Context,
+    environment: &Environment,
+    prober: &Prober,
+) -> Result<(), Stop> {
+    context.step("restart redis");
+    let stop = ServerFaultKind::Stop;
+    let fault = environment.fault(StoreKind::Redis, stop).await?;
+    fault.heal().await?;
+    environment.store(StoreKind::Redis).wait_ready().await?;
+    let ready_us = context.clock().now_us();
+    forgotten(environment).await?;
+    let connected =
+        |answer: &ProbeAnswer| matches!(answer, ProbeAnswer::Health(seen) if seen.redis_connected);
+    let what = "health to show redis connected again";
+    let deadline = context.deadline(|d| d.recover_ms) + GRACE;
+    let shown = prober.wait_for(what, ready_us, deadline, connected).await;
+    shown.or_fail(what).map(drop)
 }
 
 /// An entity for those operations that need one.

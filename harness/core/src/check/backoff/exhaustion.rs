@@ -36,39 +36,14 @@ impl Check for AfterExhaustion {
             outage,
             reported_us,
         } = evidence;
-        let fail = |expected: String, seen: String| {
-            Verdict::Fail(Finding::new(expected, seen).with_evidence(describe(outage)))
-        };
-        let expected = format!(
-            "an error in the log after at most {} attempts",
-            self.attempts_max
-        );
-        let Some(reported_us) = *reported_us else {
-            return fail(
-                expected,
-                format!("none; {} attempts were made", outage.attempts_us.len()),
-            );
-        };
-        let before = outage
-            .attempts_us
-            .partition_point(|at_us| *at_us <= reported_us);
-        if before > self.attempts_max {
-            return fail(expected, format!("{before} attempts before it"));
+        let broken = self.report_is_late(outage, *reported_us);
+        let broken = broken.or_else(|| self.hammers_after(outage, (*reported_us)?));
+        if let Some(finding) = broken {
+            return Verdict::Fail(finding.with_evidence(describe(outage)));
         }
-        let pairs = outage.attempts_us.windows(2);
-        let after = pairs.filter(|pair| pair[1] > reported_us);
-        if let Some(gap_us) = after.map(|pair| pair[1] - pair[0]).min()
-            && gap_us + self.early_us < self.cap_us
-        {
-            return fail(
-                format!(
-                    "at most one attempt per {} ms after the report",
-                    millis(self.cap_us)
-                ),
-                format!("two within {} ms", millis(gap_us)),
-            );
-        }
-        let watched_us = outage.observed_until_us.saturating_sub(reported_us);
+        let watched_us = outage
+            .observed_until_us
+            .saturating_sub(reported_us.unwrap_or(u64::MAX));
         if watched_us < CAPS_MIN * self.cap_us {
             return Verdict::unknown(format!(
                 "watched for {} ms after the report, and it takes {} ms",
@@ -77,5 +52,37 @@ impl Check for AfterExhaustion {
             ));
         }
         Verdict::Pass
+    }
+}
+
+impl AfterExhaustion {
+    fn report_is_late(&self, outage: &Outage, reported_us: Option<u64>) -> Option<Finding> {
+        let until_us = reported_us.unwrap_or(u64::MAX);
+        let before = outage
+            .attempts_us
+            .partition_point(|at_us| *at_us <= until_us);
+        let seen = match reported_us {
+            None => format!("none; {before} attempts were made"),
+            Some(_) if before > self.attempts_max => format!("{before} attempts before it"),
+            Some(_) => return None,
+        };
+        let expected = format!(
+            "an error in the log after at most {} attempts",
+            self.attempts_max
+        );
+        Some(Finding::new(expected, seen))
+    }
+
+    fn hammers_after(&self, outage: &Outage, reported_us: u64) -> Option<Finding> {
+        let pairs = outage.attempts_us.windows(2);
+        let after = pairs.filter(|pair| pair[1] > reported_us);
+        let gap_us = after.map(|pair| pair[1] - pair[0]).min()?;
+        (gap_us + self.early_us < self.cap_us).then(|| {
+            let cap_ms = millis(self.cap_us);
+            Finding::new(
+                format!("at most one attempt per {cap_ms} ms after the report"),
+                format!("two within {} ms", millis(gap_us)),
+            )
+        })
     }
 }
