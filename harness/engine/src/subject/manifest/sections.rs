@@ -58,6 +58,8 @@ pub struct LogsSection {
     pub restored: Option<LogPattern>,
     /// A line of level error.
     pub error: Option<LogPattern>,
+    /// So many attempts to reconnect were in vain that it is told as an error.
+    pub exhausted: Option<LogPattern>,
     /// A shutdown has begun.
     pub shutdown: Option<LogPattern>,
     /// A shutdown had to be forced.
@@ -162,6 +164,9 @@ pub struct Deadlines {
     pub health_notice_ms: u64,
     /// From the readiness of a store until the service has it back: one backoff cap and a second.
     pub recover_ms: u64,
+    /// From the loss of a connection while the server serves, or from the first command on one that is
+    /// dead, until another has replaced it: a response timeout and a reconnect.
+    pub replace_ms: u64,
     /// Any answer of a route while a store is away.
     pub degraded_answer_ms: u64,
     /// From the signal until the process has ended.
@@ -178,6 +183,7 @@ impl Default for Deadlines {
             health_answer_ms: 1_000,
             health_notice_ms: 1_000,
             recover_ms: 6_000,
+            replace_ms: 1_000,
             degraded_answer_ms: 1_000,
             shutdown_ms: 10_000,
             answer_ms: 5_000,
