@@ -418,6 +418,11 @@ impl Replies {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.message.text.capacity() + self.message.levels.capacity() * size_of::<Level>()
+    }
+
     fn end(&mut self, session: &mut Session) -> Down {
         self.at = At::Type;
         let begin = self.begin.take().unwrap_or(self.offset);

@@ -3,5 +3,8 @@
 mod commands;
 mod connection;
 mod exchange;
+mod properties;
 mod pubsub;
 mod replies;
+mod samples;
+mod second_opinion;
