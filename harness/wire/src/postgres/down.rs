@@ -1,7 +1,7 @@
 //! What the server sends.
 
 use super::error_text::ErrorText;
-use super::message::{Header, Message};
+use super::message::{HEADER_BYTES, Header, LENGTH_MAX, Message};
 use super::shared::{CopyIn, Ending, Pending, Shared};
 use crate::{Advance, CommandId, Down, Lost, Reply, ReplyKind};
 
@@ -20,6 +20,26 @@ struct Answer {
     /// What the last statement came to.
     kind: ReplyKind,
     error: Option<Box<str>>,
+}
+
+impl Answer {
+    /// The rows with which the input begins, as far as they are complete: what large replies consist of, so
+    /// they are not taken through the states of a message one by one. How many bytes they are.
+    fn take_rows(&mut self, input: &[u8]) -> usize {
+        let mut read = 0;
+        while let [b'D', l0, l1, l2, l3, ..] = input[read..] {
+            let length = u32::from_be_bytes([l0, l1, l2, l3]);
+            let is_possible = (4..=LENGTH_MAX).contains(&length);
+            let length = length as usize;
+            if !is_possible || length >= input.len() - read {
+                break;
+            }
+            read += 1 + length;
+            self.rows += 1;
+        }
+        self.bytes += read as u64;
+        read
+    }
 }
 
 /// What the message that is being read belongs to.
@@ -103,6 +123,14 @@ impl DownSide {
                 told => return (1, told),
             }
         }
+        if self.message.is_between()
+            && let Some(answer) = &mut self.answer
+        {
+            let read = answer.take_rows(input);
+            if read > 0 {
+                return (read, Ok(None));
+            }
+        }
         let (read, outcome) = self.message.read_header(input, body_is_empty);
         self.count(read);
         let outcome = match outcome {
@@ -181,7 +209,7 @@ impl DownSide {
             };
             self.answer = Some(Answer {
                 id,
-                bytes: super::message::HEADER_BYTES as u64,
+                bytes: HEADER_BYTES as u64,
                 parses: 0,
                 rows: 0,
                 kind: ReplyKind::Done,
