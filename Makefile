@@ -8,10 +8,13 @@ CARGO := cargo
 ARGS ?=
 # A bug to switch on in the reference backend; the gate must then fail and name it.
 DEFECT ?=
+# What `make fuzz` feeds, and for how long.
+TARGET ?= redis_dialogue
+SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest images-if-needed images build check test bench lint fmt clean help
+.PHONY: setup tools nextest images-if-needed images build check test fuzz bench lint fmt clean help
 
 setup: tools nextest images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
 
@@ -37,6 +40,13 @@ test: tools nextest images-if-needed ## run every test (PROPTEST_CASES=1000 for 
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc --quiet
 	$(CARGO) nextest run --locked --workspace $(ARGS)
+
+# Stable Rust will do without a sanitizer: there is no unsafe code that one could watch.
+fuzz: ## feed a decoder random bytes (TARGET=redis_dialogue SECONDS=3600)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	cd harness/wire && mkdir -p fuzz/corpus/$(TARGET) && $(CARGO) fuzz run --sanitizer none $(TARGET) \
+	    fuzz/corpus/$(TARGET) fuzz/seeds/$(TARGET) -- \
+	    -max_total_time=$(SECONDS) -max_len=65536 -dict=fuzz/dictionaries/$(TARGET) $(ARGS)
 
 bench: tools ## measure latency baselines
 	$(CARGO) bench --locked --package touchstone-benches $(ARGS)

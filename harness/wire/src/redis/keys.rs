@@ -228,7 +228,7 @@ impl Finder {
             }
             Then::Streams => {
                 self.search = Search::Over;
-                if rest % 2 == 0 {
+                if rest.is_multiple_of(2) {
                     (self.next, self.end, self.step) = (at + 1, at + 1 + rest / 2, 1);
                 }
             }
