@@ -60,6 +60,8 @@ pub(super) struct DownSide {
     answer: Option<Answer>,
     /// The first ReadyForQuery has come: the session is set up.
     is_ready: bool,
+    /// A ReadyForQuery may come that answers no cycle: see [`may_answer_both`].
+    may_be_surplus: bool,
     tag: Vec<u8>,
     error: ErrorText,
     /// The last byte of the body: the state in a ReadyForQuery.
@@ -198,6 +200,10 @@ impl DownSide {
                 self.place = Place::Aside;
                 return Ok(None);
             }
+            if kind == b'Z' && self.is_surplus(shared) {
+                self.place = Place::Aside;
+                return Ok(None);
+            }
             let Some(id) = owed(shared) else {
                 self.place = Place::Aside;
                 // A server that shuts down, or has lost its patience, says so unasked.
@@ -207,6 +213,8 @@ impl DownSide {
                     Err(Lost::UnaskedReply)
                 };
             };
+            // It would have come before this.
+            self.may_be_surplus &= kind == b'Z';
             self.answer = Some(Answer {
                 id,
                 bytes: HEADER_BYTES as u64,
@@ -228,6 +236,15 @@ impl DownSide {
             _ => {}
         }
         Ok(head)
+    }
+
+    /// Whether a ReadyForQuery with which a reply would begin answers a Sync that was told as an aside.
+    fn is_surplus(&mut self, shared: &Shared) -> bool {
+        let front = shared.pending.front().map(|pending| pending.ending);
+        // Before a bare Sync the two cannot be told apart, and need not be: the other one comes next.
+        self.may_be_surplus
+            && front != Some(Ending::Bare)
+            && std::mem::take(&mut self.may_be_surplus)
     }
 
     /// A message is complete.
@@ -279,7 +296,8 @@ impl DownSide {
         if owed.is_some() {
             shared.pending.pop_front();
         }
-        shared.copy_in.take_if(|copy| copy.id == answer.id);
+        let copy = shared.copy_in.take_if(|copy| copy.id == answer.id);
+        self.may_be_surplus |= copy.is_some_and(may_answer_both);
         if !shared.is_in_transaction && shared.pending.is_empty() && shared.open.is_none() {
             shared.known.end_transaction();
         }
@@ -329,9 +347,18 @@ fn copy_in(id: CommandId, shared: &mut Shared) -> Result<(), Lost> {
     shared.copy_in = Some(CopyIn {
         id,
         owes_sync: ending == Some(Ending::Sync),
+        has_second_sync: false,
+        has_failed: false,
         is_over: false,
     });
     Ok(())
+}
+
+/// A server that fails after it has asked for data, but before it reads any (a view that takes none, a trigger),
+/// goes on to the Sync that stands before the data. If the one behind them had been sent by then, and taken
+/// for what it waits for, it is answered, too.
+fn may_answer_both(copy: CopyIn) -> bool {
+    copy.has_failed && copy.has_second_sync
 }
 
 /// A cycle has failed.
@@ -339,6 +366,7 @@ fn fail(answer: &Answer, shared: &mut Shared) -> Result<(), Lost> {
     shared.known.forget_failed(answer.id, answer.parses);
     if let Some(copy) = shared.copy_in.as_mut().filter(|copy| copy.id == answer.id) {
         copy.is_over = true;
+        copy.has_failed = true;
     }
     let owed = shared
         .pending
