@@ -23,6 +23,18 @@ struct Answer {
 }
 
 impl Answer {
+    /// The header of its first message has been read.
+    fn begun(id: CommandId) -> Self {
+        Self {
+            id,
+            bytes: HEADER_BYTES as u64,
+            parses: 0,
+            rows: 0,
+            kind: ReplyKind::Done,
+            error: None,
+        }
+    }
+
     /// The rows with which the input begins, as far as they are complete: what large replies consist of, so
     /// they are not taken through the states of a message one by one. How many bytes they are.
     fn take_rows(&mut self, input: &[u8]) -> usize {
@@ -215,14 +227,7 @@ impl DownSide {
             };
             // It would have come before this.
             self.may_be_surplus &= kind == b'Z';
-            self.answer = Some(Answer {
-                id,
-                bytes: HEADER_BYTES as u64,
-                parses: 0,
-                rows: 0,
-                kind: ReplyKind::Done,
-                error: None,
-            });
+            self.answer = Some(Answer::begun(id));
             head = Some(Down::Head(id));
         }
         let answer = self
