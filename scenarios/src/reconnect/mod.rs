@@ -1,14 +1,17 @@
 //! RECON: surviving the loss of a connection.
 
 mod backoff;
+mod crossed;
 mod data;
 mod exhaustion;
 mod fleet;
 mod half_open;
 mod herd;
+mod in_flight;
 mod killed;
 mod load;
 mod pool;
+mod readers;
 mod restart;
 mod scripts;
 
@@ -20,7 +23,10 @@ pub(crate) const ALL: &[Scenario] = &[
     exhaustion::CALMS_DOWN,
     herd::SPREADS,
     data::SURVIVES,
+    in_flight::NOTHING_LOST,
+    crossed::NO_CROSS_TALK,
     half_open::REPLACES,
+    crossed::CANCELLED,
     scripts::KNOWS_AGAIN,
     killed::CARRIES_ON,
     pool::HEALS,
