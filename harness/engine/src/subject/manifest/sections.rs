@@ -66,7 +66,7 @@ pub struct LogsSection {
     pub forced: Option<LogPattern>,
 }
 
-/// A regular expression for log lines.
+/// A regular expression for log lines, or for statements.
 #[derive(Debug, Clone)]
 pub struct LogPattern(pub Regex);
 
@@ -334,6 +334,12 @@ pub struct KvSection {
 pub struct CacheSection {
     /// A pattern that matches every cached entity, for the operation `cache_invalidate`.
     pub pattern: String,
+    /// How long an entity is cached; a tenth less is as good.
+    pub ttl_seconds: Option<u64>,
+    /// How long it is remembered, at most, that an entity does not exist; under the same key.
+    pub absent_ttl_seconds: Option<u64>,
+    /// A regular expression for the statements that read an entity from Postgres.
+    pub read_statement: Option<LogPattern>,
 }
 
 /// Kinds of rate window.
