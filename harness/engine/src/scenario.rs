@@ -186,7 +186,7 @@ pub struct Context {
     pub(crate) notes: Mutex<Notes>,
     /// Locked as long as the environment starts, so that a teardown can wait for it.
     pub(crate) environment: Arc<tokio::sync::Mutex<Option<Arc<Environment>>>>,
-    /// From when on stalls of our own threads count: starting stores may block them.
+    /// From when on stalls of our own threads and slow stores count: starting stores may block them.
     pub(crate) measured_from: Mutex<Option<Instant>>,
     /// The stall monitors of the probers' threads.
     pub(crate) probers: Mutex<Vec<StallLog>>,
@@ -250,10 +250,16 @@ impl Context {
             Ok(started) => started?,
             Err(error) => return Err(Stop::unknown(format!("the start panicked: {error}"))),
         };
-        *lock(&self.measured_from) = Some(Instant::now());
+        self.measure_from_now();
         let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
         *lock(&self.witness) = StoreWitness::start(stores, self.clock());
         Ok(environment)
+    }
+
+    /// Stalls of our own threads, and slow stores, count from now on: for a scenario that has started more than one
+    /// instance, and has measured nothing yet.
+    pub fn measure_from_now(&self) {
+        *lock(&self.measured_from) = Some(Instant::now());
     }
 
     /// Starts both stores and one instance, and waits until it is ready.

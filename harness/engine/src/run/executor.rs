@@ -56,7 +56,9 @@ impl Executor {
         let faults = context.ledger.records();
         // Taken here, so that it does not ask stores that are being torn down.
         let witness = std::mem::take(&mut *lock(&context.witness));
-        let excuse = excuse(worst_stall, witness.excuse(&faults));
+        let measured_from = *lock(&context.measured_from);
+        let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
+        let excuse = excuse(worst_stall, witness.excuse(&faults, from_us));
         drop(witness);
         let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
