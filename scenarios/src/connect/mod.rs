@@ -2,6 +2,8 @@
 
 mod configuration;
 mod credentials;
+mod database;
+mod pool;
 mod refused_start;
 mod unreachable;
 mod version;
@@ -13,5 +15,7 @@ pub(crate) const ALL: &[Scenario] = &[
     unreachable::REDIS,
     unreachable::POSTGRES,
     credentials::WRONG,
+    database::HONOURED,
     configuration::BAD_VALUES,
+    pool::DECLARED_SIZE,
 ];

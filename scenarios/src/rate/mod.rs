@@ -3,8 +3,16 @@
 mod burst;
 mod client;
 mod headers;
+mod outage;
+mod reopens;
 pub(crate) mod sequence;
 
 use touchstone_engine::scenario::Scenario;
 
-pub(crate) const ALL: &[Scenario] = &[headers::TRUE, burst::NEVER_MORE, sequence::AGREES];
+pub(crate) const ALL: &[Scenario] = &[
+    headers::TRUE,
+    burst::NEVER_MORE,
+    reopens::IN_TIME,
+    sequence::AGREES,
+    outage::DECLARED,
+];
