@@ -5,7 +5,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::runtime::Runtime;
 use touchstone_core::Seed;
 use touchstone_engine::error_chain;
-use touchstone_engine::proxy::{Proxy, ProxyConfig, ProxyThread};
+use touchstone_engine::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread};
 use touchstone_engine::store::redis::connect;
 use touchstone_engine::store::{ServerSpec, Store, StoreError, StoreKind};
 
@@ -119,6 +119,7 @@ async fn open(store: &Store, session: &Session) -> Result<Ways, BenchError> {
     let config = ProxyConfig {
         name: "redis".to_owned(),
         seed: Seed(0), // Nothing here is left to chance: no fault is ever in force.
+        protocol: Protocol::Redis,
     };
     let proxy = proxies.open(config).await?;
     proxy.set_upstream(store.address().await).await?;

@@ -6,7 +6,7 @@ use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
 use crate::process_tree;
-use crate::proxy::{Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
@@ -95,6 +95,8 @@ pub struct Environment {
     plan: EnvironmentPlan,
     redis: Arc<Store>,
     postgres: Arc<Store>,
+    /// Beside those two, of another version.
+    second_redis: tokio::sync::Mutex<Option<Arc<Store>>>,
     proxies: ProxyThread,
     wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
@@ -127,6 +129,7 @@ impl Environment {
             plan,
             redis,
             postgres,
+            second_redis: tokio::sync::Mutex::default(),
             proxies,
             wirings,
             instances,
@@ -145,6 +148,22 @@ impl Environment {
             StoreKind::Redis => &self.redis,
             StoreKind::Postgres => &self.postgres,
         }
+    }
+
+    /// A Redis of another version, with the same user and password; `None` if no second one was named.
+    /// Nothing leads to it but what a scenario leads there.
+    pub async fn second_redis(&self) -> Result<Option<Arc<Store>>, EnvironmentError> {
+        let mut slot = self.second_redis.lock().await;
+        if let (None, Some(provider)) = (&*slot, self.plan.provider.second_redis()) {
+            // With the password of the first: the subject's environment holds, and redaction knows it.
+            let spec = ServerSpec {
+                name: format!("{}-2", self.redis.spec().name),
+                ..self.redis.spec().clone()
+            };
+            let store = Store::launch(spec, &provider, &self.plan.scope).await?;
+            *slot = Some(Arc::new(store));
+        }
+        Ok(slot.clone())
     }
 
     /// The subject's manifest.
@@ -266,8 +285,15 @@ impl Environment {
             instance.kill();
         }
         self.kill_orphans();
-        let (redis, postgres) = tokio::join!(self.redis.remove(), self.postgres.remove());
-        redis.and(postgres)
+        let second = async {
+            match self.second_redis.lock().await.take() {
+                Some(second) => second.remove().await,
+                None => Ok(()),
+            }
+        };
+        let (redis, postgres, second) =
+            tokio::join!(self.redis.remove(), self.postgres.remove(), second);
+        redis.and(postgres).and(second)
     }
 
     /// What a subject has started and left behind when it ended: no child of ours any more, but marked
@@ -300,7 +326,16 @@ impl Environment {
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {
         let name = format!("{kind} of instance {index}");
         let seed = self.plan.seed.derive(&name);
-        let proxy = self.proxies.open(ProxyConfig { name, seed }).await?;
+        let protocol = match kind {
+            StoreKind::Redis => Protocol::Redis,
+            StoreKind::Postgres => Protocol::Postgres,
+        };
+        let config = ProxyConfig {
+            name,
+            seed,
+            protocol,
+        };
+        let proxy = self.proxies.open(config).await?;
         proxy.set_upstream(self.store(kind).address().await).await?;
         Ok(proxy)
     }

@@ -3,6 +3,7 @@
 mod configuration;
 mod credentials;
 mod database;
+mod handshake;
 mod pool;
 mod refused_start;
 mod unreachable;
@@ -12,6 +13,7 @@ use touchstone_engine::scenario::Scenario;
 
 pub(crate) const ALL: &[Scenario] = &[
     version::LOGGED,
+    handshake::HANDSHAKE_FIRST,
     unreachable::REDIS,
     unreachable::POSTGRES,
     credentials::WRONG,

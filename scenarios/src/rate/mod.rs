@@ -1,7 +1,8 @@
 //! RATE: what the limiter admits, and whether what it says about that is true.
 
 mod burst;
-mod client;
+pub(crate) mod client;
+mod crash;
 mod headers;
 mod outage;
 mod reopens;
@@ -11,6 +12,7 @@ use touchstone_engine::scenario::Scenario;
 
 pub(crate) const ALL: &[Scenario] = &[
     headers::TRUE,
+    crash::NEVER_WITHOUT_END,
     burst::NEVER_MORE,
     reopens::IN_TIME,
     sequence::AGREES,

@@ -7,6 +7,7 @@ use super::fault::SilenceBite;
 use super::flow::{Flow, FlowContext, Progress, SourceEnd};
 use super::record::{ConnectionRecord, CounterCell, Ending};
 use super::socket;
+use super::tap::{Side, Tap};
 use super::thread::Hub;
 use std::future::Future;
 use std::io;
@@ -44,6 +45,7 @@ pub(crate) struct Connection {
     connecting: Option<Connecting>,
     silence: Option<Arc<SilenceBite>>,
     frozen: bool,
+    tap: Option<Tap>,
     waker: Option<Waker>,
     counters: Rc<CounterCell>,
 }
@@ -53,6 +55,7 @@ impl Connection {
         id: u64,
         subject: TcpStream,
         peer: SocketAddr,
+        tap: Option<Tap>,
         counters: Rc<CounterCell>,
     ) -> Self {
         // Fails only on a connection that is dead already, which the first read finds out.
@@ -66,6 +69,7 @@ impl Connection {
             connecting: None,
             silence: None,
             frozen: false,
+            tap,
             waker: None,
             counters,
         }
@@ -143,10 +147,13 @@ impl Connection {
             scratch: &mut scratch,
             timer: &hub.timer,
             counters: &self.counters,
+            tap: self.tap.as_mut(),
+            side: Side::Up,
         };
         let up_before = self.up.record.bytes;
         let down_before = self.down.record.bytes;
         let up = self.up.poll(subject, store, cx, &mut with);
+        with.side = Side::Down;
         let down = self.down.poll(store, subject, cx, &mut with);
         let up_bytes = self.up.record.bytes - up_before;
         let down_bytes = self.down.record.bytes - down_before;
@@ -156,9 +163,15 @@ impl Connection {
                 counters.bytes_down += down_bytes;
             });
         }
+        if let (Progress::Cut(how), _) | (_, Progress::Cut(how)) = (up, down) {
+            self.cut(how, &mut scratch);
+            return;
+        }
         self.settle(up, down);
-        // What the sink's error has told the one flow, the other one has to act on.
-        if up == Progress::SinkGone || down == Progress::SinkGone {
+        // What the sink's error has told the one flow, the other one has to act on; and what was read
+        // from the store may let go of what the other way holds back.
+        let up_is_owed = self.tap.as_ref().is_some_and(Tap::owes_up);
+        if up == Progress::SinkGone || down == Progress::SinkGone || up_is_owed {
             self.wake();
         }
     }
@@ -171,6 +184,10 @@ impl Connection {
             (None, Some(SourceEnd::Fin)) => self.record.note_ending(Ending::StoreFin),
             (None, Some(SourceEnd::Reset)) => self.record.note_ending(Ending::StoreReset),
             (None, None) => {}
+        }
+        if self.up.source_end.is_some() && self.down.source_end.is_some() && self.down.drop_gates()
+        {
+            self.wake();
         }
         if up == Progress::SinkGone {
             self.record.note_ending(Ending::StoreReset);
@@ -236,6 +253,14 @@ impl Connection {
             self.cut(Closing::Reset, &mut []);
         } else if self.store.is_none() && self.connecting.is_none() {
             self.connect(upstream);
+        }
+        self.wake();
+    }
+
+    /// A rule is no longer in force: what it held goes on, and a stream with a hole is reset.
+    pub(crate) fn rule_healed(&mut self, rule: u64) {
+        if self.tap.as_ref().is_some_and(|tap| tap.is_broken_by(rule)) {
+            self.cut(Closing::Reset, &mut []);
         }
         self.wake();
     }

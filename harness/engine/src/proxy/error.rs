@@ -46,6 +46,14 @@ pub enum ProxyError {
         #[source]
         source: io::Error,
     },
+    /// A rule about commands on a proxy that does not decode them, or not in a way that the rule needs.
+    #[error("proxy `{proxy}` does not decode what this rule is about: {rule}")]
+    NotDecoded {
+        /// The proxy's name.
+        proxy: String,
+        /// The rule.
+        rule: String,
+    },
     /// A fault was put in force and was then seen not to be: do not trust the run.
     #[error("the fault `{fault}` is not in force: {seen}")]
     NotInForce {

@@ -1,13 +1,19 @@
 //! One direction of a connection: bytes in, perhaps held back, bytes out.
 //!
 //! The fast path reads into the thread's scratch buffer and writes from it in the same poll. A flow
-//! owns memory only for what the sink did not take or `latency` holds back, and stops reading at
+//! owns memory only for what the sink did not take or a fault holds back, and stops reading at
 //! a limit, so that the source feels back-pressure as it would without us.
+//!
+//! On its way a read passes the [`Tap`], which decides what becomes of it, and the [`Shaper`]s, which say
+//! when it may go and in what pieces.
 
-use super::fault::FlowDelay;
+use super::connection::Closing;
+use super::fault::Shaper;
+use super::queue::{Chunk, Item};
 use super::record::{CounterCell, FlowRecord};
+use super::tap::{Side, Tap};
 use super::timer::PreciseTimer;
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -17,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// What a flow holds back at most. A delayed link carries this much per delay: 400 MB/s at 10 ms.
-const DELAYED_BYTES_LIMIT: usize = 4 * 1024 * 1024;
+const HELD_BYTES_LIMIT: usize = 4 * 1024 * 1024;
 
-/// What a chunk costs beside its bytes, so that a flood of tiny ones is bounded too.
-const CHUNK_OVERHEAD_BYTES: usize = 96;
+/// What an item costs beside its bytes, so that a flood of tiny ones is bounded too.
+const ITEM_OVERHEAD_BYTES: usize = 96;
 
 /// Two full reads, then others have their turn.
 const ROUNDS_PER_POLL: usize = 2;
@@ -30,6 +36,8 @@ pub(crate) struct FlowContext<'a> {
     pub(crate) scratch: &'a mut [u8],
     pub(crate) timer: &'a PreciseTimer,
     pub(crate) counters: &'a CounterCell,
+    pub(crate) tap: Option<&'a mut Tap>,
+    pub(crate) side: Side,
 }
 
 /// How the source ended.
@@ -50,13 +58,8 @@ pub(crate) enum Progress {
     SourceReset,
     /// The sink does not take bytes any more.
     SinkGone,
-}
-
-struct Chunk {
-    bytes: Bytes,
-    read_at: Instant,
-    /// `None`: at once. Kept apart from an `Instant` in the past, as then no clock need be read.
-    due: Option<Instant>,
+    /// A rule ends the connection here.
+    Cut(Closing),
 }
 
 /// One direction of a connection.
@@ -68,9 +71,9 @@ pub(crate) struct Flow {
     pub(crate) source_is_reset: bool,
     /// Nothing more is done: the FIN was passed on or the sink is gone.
     pub(crate) finished: bool,
-    pub(crate) delays: Vec<FlowDelay>,
+    pub(crate) shapers: Vec<Box<dyn Shaper>>,
     end_due: Option<Instant>,
-    queue: VecDeque<Chunk>,
+    queue: VecDeque<Item>,
     queued_bytes: usize,
     armed_for: Option<Instant>,
 }
@@ -79,6 +82,7 @@ enum Flushed {
     Everything,
     Waits,
     SinkGone,
+    Cut(Closing),
 }
 
 impl Flow {
@@ -93,12 +97,14 @@ impl Flow {
         if self.finished {
             return Progress::Finished;
         }
+        self.collect_owed(with);
         for _ in 0..ROUNDS_PER_POLL {
             match self.flush(sink, cx, with) {
                 Flushed::Everything => {}
                 Flushed::Waits if self.may_read() => {}
                 Flushed::Waits => return Progress::Pending,
                 Flushed::SinkGone => return self.sink_gone(),
+                Flushed::Cut(how) => return Progress::Cut(how),
             }
             if let Some(end) = self.source_end {
                 return if self.queue.is_empty() {
@@ -110,33 +116,52 @@ impl Flow {
             let mut buffer = ReadBuf::new(with.scratch);
             match Pin::new(&mut *source).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Progress::Pending,
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.end(SourceEnd::Fin),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.end(SourceEnd::Fin, with);
+                }
                 Poll::Ready(Ok(())) => {
                     let read = buffer.filled().len();
                     if self.pass(read, sink, cx, with).is_err() {
                         return self.sink_gone();
                     }
                 }
-                Poll::Ready(Err(_)) => self.end(SourceEnd::Reset),
+                Poll::Ready(Err(_)) => self.end(SourceEnd::Reset, with),
             }
         }
         cx.waker().wake_by_ref();
         Progress::Pending
     }
 
-    /// Lets go of what a delay holds back that is no longer in force.
+    /// Lets go of what a shaper holds back that is no longer in force. Gates stay closed.
     pub(crate) fn release(&mut self) {
-        for chunk in &mut self.queue {
-            chunk.due = None;
+        for item in &mut self.queue {
+            if let Item::Bytes(chunk) = item {
+                chunk.due = None;
+            }
         }
         self.end_due = None;
         self.armed_for = None;
     }
 
+    /// Both sides have ended: nobody is left to be held up. Whether there was a gate.
+    pub(crate) fn drop_gates(&mut self) -> bool {
+        let before = self.queue.len();
+        self.queue.retain(|item| {
+            let is_gate = matches!(item, Item::Gate(_));
+            self.queued_bytes -= usize::from(is_gate) * ITEM_OVERHEAD_BYTES;
+            !is_gate
+        });
+        self.armed_for = None;
+        self.queue.len() < before
+    }
+
     fn may_read(&self) -> bool {
-        self.source_end.is_none()
-            && (self.queue.is_empty()
-                || !self.delays.is_empty() && self.queued_bytes < DELAYED_BYTES_LIMIT)
+        let is_held_back = match self.queue.front() {
+            None => true,
+            Some(Item::Bytes(chunk)) => chunk.due.is_some() && self.queued_bytes < HELD_BYTES_LIMIT,
+            Some(_) => self.queued_bytes < HELD_BYTES_LIMIT,
+        };
+        self.source_end.is_none() && is_held_back
     }
 
     fn sink_gone(&mut self) -> Progress {
@@ -150,22 +175,36 @@ impl Flow {
         self.queued_bytes = 0;
     }
 
-    fn end(&mut self, end: SourceEnd) {
+    fn end(&mut self, end: SourceEnd, with: &mut FlowContext<'_>) {
         self.source_end = Some(end);
-        self.end_due = self.due(Instant::now());
+        let now = Instant::now();
+        if let Some(tap) = with.tap.as_deref_mut() {
+            let mut items = Vec::new();
+            tap.source_ended(with.side, now, &mut items);
+            self.extend(items);
+        }
+        let own = self.shapers.iter_mut().fold(None, |due, shaper| {
+            shaper.end_due(due.unwrap_or(now)).or(due)
+        });
+        self.end_due = own.max(self.last_due());
     }
 
-    /// When what was read at `now` may pass: never before what was read earlier.
-    fn due(&mut self, now: Instant) -> Option<Instant> {
-        if self.delays.is_empty() {
-            return None;
+    /// What the tap owes this way without anything having been read on it.
+    fn collect_owed(&mut self, with: &mut FlowContext<'_>) {
+        if let Some(tap) = with.tap.as_deref_mut()
+            && tap.steers()
+        {
+            let mut items = Vec::new();
+            tap.owed(with.side, Instant::now(), &mut items);
+            self.extend(items);
         }
-        let own = self
-            .delays
-            .iter_mut()
-            .fold(now, |due, delay| due + delay.draw());
-        let earlier = self.queue.back().and_then(|chunk| chunk.due);
-        Some(earlier.map_or(own, |earlier| earlier.max(own)))
+    }
+
+    fn last_due(&self) -> Option<Instant> {
+        self.queue.iter().rev().find_map(|item| match item {
+            Item::Bytes(chunk) => chunk.due,
+            _ => None,
+        })
     }
 
     /// Passes what was just read into the scratch buffer.
@@ -178,9 +217,17 @@ impl Flow {
     ) -> io::Result<()> {
         let now = Instant::now();
         self.record.note(read, now);
-        let due = self.due(now);
+        if let Some(tap) = with.tap.as_deref_mut() {
+            if tap.steers() {
+                let mut items = Vec::new();
+                tap.steer(with.side, &with.scratch[..read], now, &mut items);
+                self.extend(items);
+                return Ok(());
+            }
+            tap.observe(with.side, &with.scratch[..read], now);
+        }
         let mut passed = 0;
-        if due.is_none() && self.queue.is_empty() {
+        if self.shapers.is_empty() && self.queue.is_empty() {
             while passed < read {
                 match Pin::new(&mut *sink).poll_write(cx, &with.scratch[passed..read]) {
                     Poll::Ready(written) => passed += written?,
@@ -189,16 +236,34 @@ impl Flow {
             }
         }
         if passed < read {
-            let bytes = Bytes::copy_from_slice(&with.scratch[passed..read]);
-            self.queued_bytes += bytes.len() + CHUNK_OVERHEAD_BYTES;
-            self.queue.push_back(Chunk {
-                bytes,
-                read_at: now,
-                due,
-            });
+            self.extend(vec![Item::bytes(&with.scratch[passed..read], now, None)]);
             self.wait_for_first(with.timer, cx.waker());
         }
         Ok(())
+    }
+
+    /// Puts items into the queue, as the shapers make them: what was read earlier is never overtaken.
+    fn extend(&mut self, mut items: Vec<Item>) {
+        for shaper in &mut self.shapers {
+            let mut shaped = Vec::with_capacity(items.len());
+            for item in items {
+                match item {
+                    Item::Bytes(chunk) => shaper.shape(chunk, &mut shaped),
+                    other => shaped.push(other),
+                }
+            }
+            items = shaped;
+        }
+        let mut earliest = self.last_due();
+        for mut item in items {
+            if let Item::Bytes(chunk) = &mut item {
+                chunk.due = chunk.due.max(earliest);
+                earliest = chunk.due;
+                self.queued_bytes += chunk.bytes.len();
+            }
+            self.queued_bytes += ITEM_OVERHEAD_BYTES;
+            self.queue.push_back(item);
+        }
     }
 
     fn flush(
@@ -207,36 +272,57 @@ impl Flow {
         cx: &mut Context<'_>,
         with: &mut FlowContext<'_>,
     ) -> Flushed {
-        while let Some(chunk) = self.queue.front_mut() {
-            if chunk.due.is_some_and(|due| due > Instant::now()) {
-                self.wait_for_first(with.timer, cx.waker());
-                return Flushed::Waits;
-            }
-            match Pin::new(&mut *sink).poll_write(cx, &chunk.bytes) {
-                Poll::Pending => return Flushed::Waits,
-                Poll::Ready(Err(_)) => return Flushed::SinkGone,
-                Poll::Ready(Ok(written)) => {
-                    chunk.bytes.advance(written);
-                    self.queued_bytes -= written;
-                    if chunk.bytes.is_empty() {
-                        self.chunk_passed(with.counters);
+        while let Some(item) = self.queue.front_mut() {
+            match item {
+                Item::Bytes(chunk) => {
+                    if chunk.due.is_some_and(|due| due > Instant::now()) {
+                        self.wait_for_first(with.timer, cx.waker());
+                        return Flushed::Waits;
+                    }
+                    match Pin::new(&mut *sink).poll_write(cx, &chunk.bytes) {
+                        Poll::Pending => {
+                            // From here on it waits for the sink, not for its time.
+                            chunk.due = None;
+                            return Flushed::Waits;
+                        }
+                        Poll::Ready(Err(_)) => return Flushed::SinkGone,
+                        Poll::Ready(Ok(written)) => {
+                            chunk.bytes.advance(written);
+                            self.queued_bytes -= written;
+                            if !chunk.bytes.is_empty() {
+                                continue;
+                            }
+                        }
                     }
                 }
+                Item::Gate(gate) if !gate.is_open() => {
+                    self.wait_for_first(with.timer, cx.waker());
+                    return Flushed::Waits;
+                }
+                Item::Gate(_) => {}
+                Item::Cut(how) => return Flushed::Cut(*how),
+                Item::Passed(rule) => rule.replied(),
             }
+            self.item_passed(with.counters);
         }
         Flushed::Everything
     }
 
-    fn chunk_passed(&mut self, counters: &CounterCell) {
-        let Some(chunk) = self.queue.pop_front() else {
+    fn item_passed(&mut self, counters: &CounterCell) {
+        let Some(item) = self.queue.pop_front() else {
             return;
         };
-        self.queued_bytes -= CHUNK_OVERHEAD_BYTES;
-        if chunk.due.is_some() {
-            let held = chunk.read_at.elapsed();
+        self.queued_bytes -= ITEM_OVERHEAD_BYTES;
+        if let Item::Bytes(Chunk {
+            read_at,
+            due: Some(_),
+            ..
+        }) = item
+        {
+            let held = read_at.elapsed();
             counters.update(|counters| counters.delayed_chunks += 1);
-            for delay in &self.delays {
-                delay.note(held);
+            for shaper in &self.shapers {
+                shaper.passed(held);
             }
         }
     }
@@ -244,7 +330,9 @@ impl Flow {
     /// Asks for one wake-up per due time, however often the flow is polled meanwhile.
     fn wait_for_first(&mut self, timer: &PreciseTimer, waker: &Waker) {
         let due = match self.queue.front() {
-            Some(chunk) => chunk.due,
+            Some(Item::Bytes(chunk)) => chunk.due,
+            Some(Item::Gate(gate)) => Some(gate.until()),
+            Some(_) => None,
             None => self.end_due,
         };
         if let Some(due) = due

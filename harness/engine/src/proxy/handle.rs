@@ -4,11 +4,13 @@ use super::error::ProxyError;
 use super::fault::{Fault, NetworkFault};
 use super::record::{ConnectionRecord, Counters};
 use super::server::Server;
+use super::tap::Trace;
 use super::thread::{Hub, Link};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::oneshot;
 use touchstone_core::Seed;
+use touchstone_wire::Lost;
 
 /// What a proxy is opened with.
 #[derive(Debug, Clone)]
@@ -17,6 +19,19 @@ pub struct ProxyConfig {
     pub name: String,
     /// What every random choice of its faults follows from.
     pub seed: Seed,
+    /// What its bytes mean.
+    pub protocol: Protocol,
+}
+
+/// What the bytes of a proxy mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// RESP, version 2 or 3.
+    Redis,
+    /// Postgres, protocol 3.
+    Postgres,
+    /// Nothing is decoded; rules cannot be put in force.
+    Opaque,
 }
 
 /// A TCP proxy with an address that never changes. Closes on drop.
@@ -87,6 +102,22 @@ impl Proxy {
     /// Totals so far.
     pub async fn counters(&self) -> Result<Counters, ProxyError> {
         self.call(|server, _| server.counters.get()).await
+    }
+
+    /// The place that the next command will have in the trace: a begin for [`Proxy::trace`].
+    pub async fn trace_mark(&self) -> Result<u64, ProxyError> {
+        self.call(|server, _| server.lookout.next()).await
+    }
+
+    /// The commands seen from a place on (0: all), each with its reply if that has come.
+    pub async fn trace(&self, since: u64) -> Result<Trace, ProxyError> {
+        self.call(move |server, _| server.lookout.trace_since(since))
+            .await
+    }
+
+    /// Connections that could not be decoded to their end, by number, and why.
+    pub async fn undecoded(&self) -> Result<Vec<(u64, Lost)>, ProxyError> {
+        self.call(|server, _| server.lookout.undecoded()).await
     }
 
     async fn call<R: Send + 'static>(

@@ -17,11 +17,14 @@ mod error;
 pub mod fault;
 mod flow;
 mod handle;
+mod queue;
 mod record;
+pub mod rule;
 mod server;
 mod sock_diag;
 mod socket;
 mod stall;
+mod tap;
 mod thread;
 mod timer;
 
@@ -29,7 +32,11 @@ pub use error::ProxyError;
 pub use fault::{
     Blackhole, Cut, CutMode, Direction, Latency, NetworkFault, Refuse, Reject, Scope, Silence,
 };
-pub use handle::{Proxy, ProxyConfig};
+pub use handle::{Protocol, Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
+pub use rule::{
+    Action, Delay, Distribution, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When,
+};
 pub use stall::{Stall, StallLog, watch_own_thread};
+pub use tap::{CommandRecord, ReplyRecord, Trace};
 pub use thread::ProxyThread;

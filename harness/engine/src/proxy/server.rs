@@ -2,10 +2,11 @@
 
 use super::connection::{Closing, Connection};
 use super::error::ProxyError;
-use super::fault::{Claims, Evidence, Fault, Gate, Heal, LatencyRule, Site};
-use super::handle::ProxyConfig;
+use super::fault::{Claims, Evidence, Fault, FlowRule, Gate, Heal, Site};
+use super::handle::{Protocol, ProxyConfig};
 use super::record::{ConnectionRecord, CounterCell, Ending};
 use super::socket;
+use super::tap::{Lookout, Tap};
 use super::thread::Hub;
 use socket2::Socket;
 use std::cell::{Cell, RefCell};
@@ -50,7 +51,10 @@ pub(crate) struct Server {
     pub(crate) counters: Rc<CounterCell>,
     /// What a new connection meets.
     pub(crate) gate: RefCell<Gate>,
-    pub(crate) latencies: RefCell<Vec<LatencyRule>>,
+    /// What new connections are shaped by.
+    pub(crate) flow_rules: RefCell<Vec<Box<dyn FlowRule>>>,
+    pub(crate) protocol: Protocol,
+    pub(crate) lookout: Rc<Lookout>,
     upstream: Cell<Option<SocketAddr>>,
     listener: RefCell<Option<TcpListener>>,
     accept_waker: RefCell<Option<Waker>>,
@@ -79,7 +83,9 @@ impl Server {
             seed: config.seed,
             counters: Rc::default(),
             gate: RefCell::new(Gate::Open),
-            latencies: RefCell::default(),
+            flow_rules: RefCell::default(),
+            protocol: config.protocol,
+            lookout: Rc::default(),
             upstream: Cell::new(None),
             listener: RefCell::new(Some(listener)),
             accept_waker: RefCell::new(None),
@@ -242,8 +248,9 @@ impl Server {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         self.counters.update(|counters| counters.accepted += 1);
-        let mut connection = Connection::new(id, stream, peer, Rc::clone(&self.counters));
-        for rule in self.latencies.borrow().iter() {
+        let tap = Tap::new(self.protocol, id, &self.lookout);
+        let mut connection = Connection::new(id, stream, peer, tap, Rc::clone(&self.counters));
+        for rule in self.flow_rules.borrow().iter() {
             rule.apply(&mut connection);
         }
         self.gate.borrow().meet(&mut connection, self);

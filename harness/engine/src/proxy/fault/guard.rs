@@ -2,6 +2,7 @@
 
 use super::Evidence;
 use crate::proxy::error::ProxyError;
+use crate::proxy::rule::RuleState;
 use crate::proxy::server::Injected;
 use crate::proxy::thread::{Hub, Link};
 use std::collections::BTreeMap;
@@ -98,6 +99,29 @@ impl NetworkFault {
         healed.await??;
         self.healed_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// Lets go of the oldest thing that a rule holds; whether there was one.
+    pub async fn release_one(&self) -> Result<bool, ProxyError> {
+        self.release(|rule| u64::from(rule.open_one()))
+            .await
+            .map(|released| released > 0)
+    }
+
+    /// Lets go of all that a rule holds; how much that was. What comes later is held again.
+    pub async fn release_all(&self) -> Result<u64, ProxyError> {
+        self.release(RuleState::open_all).await
+    }
+
+    async fn release(&self, open: fn(&RuleState) -> u64) -> Result<u64, ProxyError> {
+        let (server_id, fault_id) = (self.server_id, self.fault_id);
+        let released = self.link.call(move |hub| {
+            let server = hub.server(server_id)?;
+            let released = server.lookout.rule(fault_id).map(|rule| open(&rule));
+            server.for_each_live(|connection| connection.wake());
+            released
+        });
+        Ok(released.await?.unwrap_or(0))
     }
 
     /// The fault as data, its times counted from `began`.

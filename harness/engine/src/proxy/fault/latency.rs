@@ -1,14 +1,16 @@
 //! `latency`: every byte arrives later, in order, as on a longer line.
 
+use super::shaper::{FlowRule, Shaper, heal_flow_rule, install_flow_rule};
 use super::{Claims, Evidence, Fault, Installed, Site, parameters};
 use crate::proxy::connection::Connection;
 use crate::proxy::error::ProxyError;
+use crate::proxy::queue::{Chunk, Item};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use touchstone_core::Seed;
 
 /// Which way.
@@ -87,20 +89,25 @@ pub(crate) struct LatencyRule {
     bite: Arc<LatencyBite>,
 }
 
-impl LatencyRule {
-    pub(crate) fn apply(&self, connection: &mut Connection) {
-        let id = connection.record.id;
-        if self.spec.direction != Direction::Down {
-            connection.up.delays.push(self.delay(&format!("up {id}")));
-        }
-        if self.spec.direction != Direction::Up {
-            connection
-                .down
-                .delays
-                .push(self.delay(&format!("down {id}")));
-        }
+impl FlowRule for LatencyRule {
+    fn fault_id(&self) -> u64 {
+        self.fault_id
     }
 
+    fn apply(&self, connection: &mut Connection) {
+        let id = connection.record.id;
+        if self.spec.direction != Direction::Down {
+            let delay = self.delay(&format!("up {id}"));
+            connection.up.shapers.push(Box::new(delay));
+        }
+        if self.spec.direction != Direction::Up {
+            let delay = self.delay(&format!("down {id}"));
+            connection.down.shapers.push(Box::new(delay));
+        }
+    }
+}
+
+impl LatencyRule {
     /// Each flow has a generator of its own: what one draws does not depend on the others.
     fn delay(&self, flow: &str) -> FlowDelay {
         FlowDelay {
@@ -124,7 +131,7 @@ pub(crate) struct FlowDelay {
 
 impl FlowDelay {
     /// For how long the next chunk is held back.
-    pub(crate) fn draw(&mut self) -> Duration {
+    fn draw(&mut self) -> Duration {
         self.bite.held.fetch_add(1, Ordering::Relaxed);
         let jitter_ns = match self.jitter_ns {
             0 => 0,
@@ -132,9 +139,23 @@ impl FlowDelay {
         };
         self.delay + Duration::from_nanos(jitter_ns)
     }
+}
 
-    /// Notes that a chunk was held back for that long.
-    pub(crate) fn note(&self, held: Duration) {
+impl Shaper for FlowDelay {
+    fn fault_id(&self) -> u64 {
+        self.fault_id
+    }
+
+    fn shape(&mut self, mut chunk: Chunk, out: &mut Vec<Item>) {
+        chunk.due = Some(chunk.due.unwrap_or(chunk.read_at) + self.draw());
+        out.push(Item::Bytes(chunk));
+    }
+
+    fn end_due(&mut self, earliest: Instant) -> Option<Instant> {
+        Some(earliest + self.draw())
+    }
+
+    fn passed(&self, held: Duration) {
         self.bite.note(held);
     }
 }
@@ -172,34 +193,12 @@ impl Fault for Latency {
                 .derive(&format!("latency {}", site.fault_id)),
             bite: Arc::clone(&bite),
         };
-        site.server.admit_waiting(site.hub);
-        site.server
-            .for_each_live(|connection| rule.apply(connection));
-        site.server.latencies.borrow_mut().push(rule);
+        install_flow_rule(site, Box::new(rule));
         Ok(Installed {
             evidence: bite,
-            heal: Some(Box::new(heal)),
+            heal: Some(Box::new(heal_flow_rule)),
         })
     }
-}
-
-fn heal(site: &Site<'_>) -> Result<(), ProxyError> {
-    let id = site.fault_id;
-    site.server
-        .latencies
-        .borrow_mut()
-        .retain(|rule| rule.fault_id != id);
-    site.server.for_each_live(|connection| {
-        for flow in [&mut connection.up, &mut connection.down] {
-            flow.delays.retain(|delay| delay.fault_id != id);
-            // With another latency in force, what is held back keeps its time.
-            if flow.delays.is_empty() {
-                flow.release();
-            }
-        }
-        connection.wake();
-    });
-    Ok(())
 }
 
 #[cfg(test)]

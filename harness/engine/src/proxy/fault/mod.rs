@@ -22,6 +22,7 @@ mod guard;
 mod latency;
 mod refuse;
 mod reject;
+mod shaper;
 mod silence;
 
 pub use blackhole::Blackhole;
@@ -32,8 +33,8 @@ pub use refuse::Refuse;
 pub use reject::Reject;
 pub use silence::Silence;
 
-pub(crate) use latency::{FlowDelay, LatencyRule};
 pub(crate) use reject::RejectBite;
+pub(crate) use shaper::{FlowRule, Shaper};
 pub(crate) use silence::SilenceBite;
 
 use super::connection::{Closing, Connection};
@@ -80,7 +81,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    const NOTHING: Claims = Claims {
+    pub(crate) const NOTHING: Claims = Claims {
         new: false,
         existing: false,
     };
