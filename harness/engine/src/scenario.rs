@@ -275,7 +275,10 @@ impl Context {
 
     /// Starts probing the health of an instance, 20 times a second.
     pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
-        self.probe_what(instance, Watched::Document(self.health()?.clone()))
+        self.probe_what(
+            instance,
+            Watched::Document(Box::new(self.health()?.clone())),
+        )
     }
 
     /// The same for any document or status.

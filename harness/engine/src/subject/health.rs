@@ -8,7 +8,7 @@ use touchstone_core::timeline::{HealthSeen, ProbeAnswer};
 #[derive(Debug, Clone)]
 pub enum Watched {
     /// The health document.
-    Document(HealthSection),
+    Document(Box<HealthSection>),
     /// A path that says with its status alone whether all is well.
     Status {
         /// The path.
