@@ -9,6 +9,7 @@ use crate::prober::Prober;
 use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
 use crate::store::{StoreError, StoreKind};
+use crate::subject::health::Watched;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
 use crate::subject::{CallError, SubjectError};
 use crate::witness::StoreWitness;
@@ -280,9 +281,16 @@ impl Context {
 
     /// Starts probing the health of an instance, 20 times a second.
     pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
-        let deadline = Duration::from_millis(self.plan.manifest.deadlines.health_answer_ms);
-        let health = self.health()?.clone();
-        let prober = Prober::start(health, &instance.http, self.clock(), deadline)?;
+        self.probe_what(
+            instance,
+            Watched::Document(Box::new(self.health()?.clone())),
+        )
+    }
+
+    /// The same for any document or status.
+    pub fn probe_what(&self, instance: &Instance, watched: Watched) -> Result<Prober, Stop> {
+        let deadline = self.deadline(|d| d.health_answer_ms);
+        let prober = Prober::start(watched, &instance.http, self.clock(), deadline)?;
         lock(&self.probers).push(prober.stalls());
         Ok(prober)
     }

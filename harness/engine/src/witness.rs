@@ -94,7 +94,11 @@ async fn connect(store: &Store) -> Result<Connection, StoreError> {
 impl Connection {
     async fn answers(&mut self) -> bool {
         match self {
-            Connection::Redis(redis) => redis::cmd("PING").exec_async(redis).await.is_ok(),
+            // No PING: those that the server counts are the subject's.
+            Connection::Redis(redis) => {
+                let mut echo = redis::cmd("ECHO");
+                echo.arg("witness").exec_async(redis).await.is_ok()
+            }
             Connection::Postgres(postgres) => postgres.simple_query("SELECT 1").await.is_ok(),
         }
     }
