@@ -2,7 +2,7 @@
 //!
 //! Made from the answer of a redis-server 7.0.15 to `redis-cli --json COMMAND`, subcommands included: the first,
 //! last and step of each, what its key specification says where those do not suffice (`numkeys`), and the four
-//! that need a look at their options by hand. Channels are no keys. One line a command: hence the length.
+//! that need a look at their options by hand; CLIENT SETINFO is of 7.2. Channels are no keys. One line a command: hence the length.
 
 use super::keys::Place::{self, *};
 
@@ -56,6 +56,7 @@ pub(super) static COMMANDS: &[Row] = &[
     Row("CLIENT NO-EVICT", Keyless),
     Row("CLIENT PAUSE", Keyless),
     Row("CLIENT REPLY", Keyless),
+    Row("CLIENT SETINFO", Keyless),
     Row("CLIENT SETNAME", Keyless),
     Row("CLIENT TRACKING", Keyless),
     Row("CLIENT TRACKINGINFO", Keyless),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::commands::Row;
 use super::keys::{Finder, Place, Role, Undo};
 use super::lookup::{self, Effect};
+use super::says::Says;
 use crate::limits::{KEY_BYTES_MAX, KEYS_MAX, NAME_BYTES_MAX};
 use crate::{Command, CommandId};
 
@@ -17,6 +18,7 @@ pub(super) struct Head {
     argument_count: u32,
     name: Cow<'static, str>,
     effect: Effect,
+    says: Says,
     naming: Naming,
     finder: Finder,
     keys: Vec<Box<[u8]>>,
@@ -38,6 +40,7 @@ impl Head {
             argument_count,
             name: Cow::Borrowed(""),
             effect: Effect::None,
+            says: Says::Nothing,
             naming: Naming::Begun,
             finder: Finder::new(Place::Keyless, 0),
             keys: Vec::new(),
@@ -52,6 +55,11 @@ impl Head {
 
     pub(super) fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// Which arguments behind its keys are to be looked at.
+    pub(super) fn says(&self) -> Says {
+        self.says
     }
 
     /// How many bytes of the argument at this place are wanted.
@@ -110,6 +118,7 @@ impl Head {
     fn known(&mut self, known: lookup::Known) {
         self.name = Cow::Borrowed(known.row.0);
         self.effect = known.effect;
+        self.says = known.says;
         self.naming = Naming::Done;
         self.finder = Finder::new(known.row.1, self.argument_count);
     }

@@ -4,9 +4,10 @@ use super::head::Head;
 use super::inline;
 use super::lookup::Effect;
 use super::number::{Number, Scan};
+use super::says::{Listener, Says};
 use super::session::{ReplyMode, Session};
 use crate::limits::HEAD_BYTES_MAX;
-use crate::{Advance, CommandId, Lost, Up};
+use crate::{Advance, CommandId, Lost, Remark, Up};
 
 /// The first byte of a TLS record that begins a handshake.
 pub(super) const TLS_HANDSHAKE: u8 = 0x16;
@@ -52,6 +53,7 @@ pub(super) struct Requests {
     kept: Vec<u8>,
     told: Told,
     reply_mode: Option<ReplyMode>,
+    listener: Listener,
 }
 
 impl Default for Requests {
@@ -67,6 +69,7 @@ impl Default for Requests {
             kept: Vec::new(),
             told: Told::Nothing(Head::new(0)),
             reply_mode: None,
+            listener: Listener::new(Says::Nothing),
         }
     }
 }
@@ -194,7 +197,7 @@ impl Requests {
             Told::Head(_, Effect::ClientReply) if self.argument == REPLY_MODE_AT => {
                 REPLY_MODE_BYTES_MAX
             }
-            Told::Head(..) => 0,
+            Told::Head(..) => self.listener.wanted(self.argument),
         };
         self.at = if length > 0 {
             At::Payload(length)
@@ -256,7 +259,10 @@ impl Requests {
                 self.reply_mode = reply_mode(kept).filter(|_| self.argument_count == 3);
                 None
             }
-            Told::Head(..) => None,
+            Told::Head(..) => {
+                self.listener.argument(at, kept, self.argument_bytes);
+                None
+            }
         }
     }
 
@@ -266,6 +272,7 @@ impl Requests {
         };
         let head = std::mem::replace(head, Head::new(0));
         let effect = head.effect();
+        self.listener = Listener::new(head.says());
         match session.begin(effect, head.argument_count()) {
             Ok((id, in_transaction)) => {
                 self.told = Told::Head(id, effect);
@@ -323,7 +330,17 @@ impl Requests {
         }
         self.told = Told::Nothing(head);
         self.at = At::End;
-        Some(self.tell(session))
+        let told = self.tell(session);
+        for (at, word) in words.iter().enumerate() {
+            let at = at as u32;
+            let kept = &word[..word.len().min(self.listener.wanted(at))];
+            self.listener.argument(at, kept, word.len() as u64);
+        }
+        Some(told)
+    }
+
+    pub(super) fn take_remark(&mut self) -> Remark {
+        self.listener.take()
     }
 
     #[cfg(test)]

@@ -4,4 +4,5 @@ mod commands;
 mod connection;
 mod exchange;
 mod pubsub;
+mod remarks;
 mod replies;
