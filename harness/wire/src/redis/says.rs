@@ -7,8 +7,9 @@ use crate::remark::{ClientNote, Expiry, Remark};
 const WORD_BYTES_MAX: usize = 16;
 
 /// Which arguments of a command say something. Places count from the name, which is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Says {
+    #[default]
     Nothing,
     /// The name alone says it.
     Expiry(Expiry),

@@ -110,7 +110,10 @@ fn a_password_is_never_taken_for_a_name() {
 #[test]
 fn a_typed_line_tells_the_same() {
     let typed = |line: &str| remark(format!("{line}\r\n").as_bytes());
-    assert_eq!(typed("SET k 'a value' EX 10").expiry, Some(Expiry::WithValue));
+    assert_eq!(
+        typed("SET k 'a value' EX 10").expiry,
+        Some(Expiry::WithValue)
+    );
     let name = Some(ClientNote::Name("api".into()));
     assert_eq!(typed("CLIENT SETNAME api").client, name);
     assert_eq!(typed("HELLO 3 SETNAME api").client, name);
