@@ -2,7 +2,7 @@
 
 use crate::criterion::Profile;
 use crate::exit_code::ExitCode;
-use crate::fault::FaultRecord;
+use crate::fault::{FaultRecord, PlannedFault};
 use crate::seed::Seed;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
@@ -181,6 +181,26 @@ impl RunRecord {
             .all(skipped)
             .then_some(ExitCode::Usage);
         ExitCode::most_severe(of_scenarios.chain(interrupted).chain(empty))
+    }
+
+    /// What was planned of all faults, by criterion, attempt and order.
+    pub fn planned_faults(&self) -> Vec<PlannedFault> {
+        let of = |scenario: &ScenarioRecord| {
+            let faults = scenario.faults.iter().enumerate();
+            let planned = faults.map(|(order, fault)| PlannedFault {
+                criterion: scenario.criterion.clone(),
+                attempt: scenario.attempt,
+                order,
+                seed: scenario.seed.to_string(),
+                name: fault.name.clone(),
+                target: fault.target.clone(),
+                parameters: fault.parameters.clone(),
+            });
+            planned.collect::<Vec<_>>()
+        };
+        let mut planned: Vec<PlannedFault> = self.scenarios.iter().flat_map(of).collect();
+        planned.sort();
+        planned
     }
 
     /// How many attempts ended with each verdict: pass, fail, unknown, skipped.

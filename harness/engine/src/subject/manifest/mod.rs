@@ -3,6 +3,7 @@
 //! A TOML file. Each section is one struct here, with the meaning of each key beside it; the annotated
 //! example is `fixtures/subjects/reference.toml`.
 
+mod audit;
 mod deadline;
 mod error;
 mod operation;
@@ -10,6 +11,7 @@ mod sections;
 mod template;
 mod validate;
 
+pub use audit::AuditSection;
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use sections::*;
@@ -63,6 +65,9 @@ pub struct Manifest {
     pub limiter: Option<LimiterSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// Which commands the report tells of.
+    #[serde(default)]
+    pub audit: AuditSection,
     /// Known defects that can be switched on, to prove that the criteria catch them.
     pub mutants: Option<MutantsSection>,
     /// Where the file lies; not a key of it.
