@@ -171,6 +171,11 @@ impl Environment {
         &self.plan.manifest
     }
 
+    /// The scenario's clock.
+    pub fn clock(&self) -> Clock {
+        self.plan.clock
+    }
+
     /// The instances so far, in the order of their start.
     pub fn instances(&self) -> Vec<Arc<Instance>> {
         self.instances

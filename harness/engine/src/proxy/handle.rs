@@ -4,7 +4,7 @@ use super::error::ProxyError;
 use super::fault::{Fault, NetworkFault};
 use super::record::{ConnectionRecord, Counters};
 use super::server::Server;
-use super::tap::Trace;
+use super::tap::{Heard, Trace};
 use super::thread::{Hub, Link};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -113,6 +113,11 @@ impl Proxy {
     pub async fn trace(&self, since: u64) -> Result<Trace, ProxyError> {
         self.call(move |server, _| server.lookout.trace_since(since))
             .await
+    }
+
+    /// All that was decoded so far, for an audit.
+    pub async fn heard(&self) -> Result<Heard, ProxyError> {
+        self.call(|server, _| server.lookout.heard()).await
     }
 
     /// Connections that could not be decoded to their end, by number, and why.

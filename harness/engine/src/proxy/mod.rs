@@ -38,5 +38,5 @@ pub use rule::{
     Action, Delay, Distribution, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When,
 };
 pub use stall::{Stall, StallLog, watch_own_thread};
-pub use tap::{CommandRecord, ReplyRecord, Trace};
+pub use tap::{CommandRecord, Heard, NameTally, ReplyRecord, Trace};
 pub use thread::ProxyThread;

@@ -13,12 +13,13 @@ mod keys;
 mod lookup;
 mod message;
 mod number;
+mod says;
 mod session;
 mod token;
 mod up;
 mod verb;
 
-use crate::{Advance, CommandId, Dialogue, Down, Lost, Up};
+use crate::{Advance, CommandId, Dialogue, Down, Lost, Remark, Up};
 
 /// One connection to Redis.
 #[derive(Debug, Default)]
@@ -59,6 +60,10 @@ impl Dialogue for RedisDialogue {
 
     fn down_is_between(&self) -> bool {
         self.session.lost.is_none() && self.replies.is_between()
+    }
+
+    fn take_remark(&mut self) -> Remark {
+        self.requests.take_remark()
     }
 
     fn lost(&self) -> Option<Lost> {

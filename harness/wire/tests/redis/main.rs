@@ -5,6 +5,7 @@ mod connection;
 mod exchange;
 mod properties;
 mod pubsub;
+mod remarks;
 mod replies;
 mod samples;
 mod second_opinion;

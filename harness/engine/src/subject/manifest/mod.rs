@@ -3,6 +3,7 @@
 //! A TOML file. Each section is one struct here, with the meaning of each key beside it; the annotated
 //! example is `fixtures/subjects/reference.toml`.
 
+mod audit;
 mod deadline;
 mod error;
 mod operation;
@@ -12,6 +13,7 @@ mod sections;
 mod template;
 mod validate;
 
+pub use audit::AuditSection;
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use promises::*;
@@ -80,6 +82,9 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// Which commands the report tells of.
+    #[serde(default)]
+    pub audit: AuditSection,
     /// Known defects that can be switched on, to prove that the criteria catch them.
     pub mutants: Option<MutantsSection>,
     /// Where the file lies; not a key of it.
