@@ -21,9 +21,11 @@ pub(crate) fn totals(audit: &AuditRecord) -> String {
             .map(|count| format!("{} {}", text::one_line(&count.name), count.count))
             .collect();
         let more = commands.len().saturating_sub(NAMED);
-        let more = (more > 0)
-            .then(|| format!(", {more} more"))
-            .unwrap_or_default();
+        let more = if more > 0 {
+            format!(", {more} more")
+        } else {
+            String::new()
+        };
         match number_to(audit, store) {
             0 => format!("{store} 0"),
             number => format!("{store} {number} ({}{more})", names.join(", ")),
@@ -196,9 +198,11 @@ fn left(audit: &AuditRecord) -> Option<String> {
         .map(|(pattern, keys)| format!("`{pattern}` {keys}"))
         .collect();
     let more = left.len().saturating_sub(TOLD);
-    let more = (more > 0)
-        .then(|| format!(", {more} more patterns"))
-        .unwrap_or_default();
+    let more = if more > 0 {
+        format!(", {more} more patterns")
+    } else {
+        String::new()
+    };
     let told = match patterns.is_empty() {
         true => "none".to_owned(),
         false => format!("{}{more}", patterns.join(", ")),

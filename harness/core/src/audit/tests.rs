@@ -12,7 +12,7 @@ impl Course {
     fn and(mut self, words: &str, expiry: Option<Expiry>, answer: Option<Answer>) -> Self {
         let at_us = 1_000 * (self.0.len() as u64 + 1);
         let mut words = words.split(' ');
-        let name = words.next().unwrap().to_owned();
+        let name = words.next().expect("a split has a first part").to_owned();
         self.0.push(Sent {
             store: StoreName::Redis,
             connection: 0,

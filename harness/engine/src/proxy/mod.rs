@@ -38,5 +38,7 @@ pub use rule::{
     Action, Delay, Distribution, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When,
 };
 pub use stall::{Stall, StallLog, watch_own_thread};
+pub use touchstone_wire::Expiry;
+
 pub use tap::{CommandRecord, Heard, NameTally, ReplyRecord, Trace};
 pub use thread::ProxyThread;
