@@ -9,6 +9,7 @@ pub mod event;
 pub mod exit_code;
 pub mod fault;
 pub mod history;
+pub mod interleaving;
 pub mod model;
 pub mod record;
 pub mod redact;

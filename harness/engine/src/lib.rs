@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod reaper;
 pub mod run;
 pub mod scenario;
+pub mod schedule;
 pub mod scope;
 pub mod store;
 pub mod subject;

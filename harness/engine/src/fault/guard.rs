@@ -35,9 +35,29 @@ impl FaultGuard {
         }
     }
 
-    /// Ends the fault; returns when that is in force.
-    pub async fn heal(mut self) -> Result<(), EnvironmentError> {
+    /// Lets go of what a rule holds now; how much that was. Nothing for any other fault.
+    pub async fn release(&self) -> Result<u64, EnvironmentError> {
+        match &self.held {
+            Some(Held::Network(fault)) => Ok(fault.release_all().await?),
+            _ => Ok(0),
+        }
+    }
+
+    /// Ends a fault that turned out to have nothing to act on, for a reason that is no fault of the environment: it does not
+    /// make the verdict unknown.
+    pub async fn withdraw(self, why: &str) -> Result<(), EnvironmentError> {
         let bite = self.bite();
+        self.end(bite.or_else(|| Some(format!("withdrawn: {why}"))))
+            .await
+    }
+
+    /// Ends the fault; returns when that is in force.
+    pub async fn heal(self) -> Result<(), EnvironmentError> {
+        let bite = self.bite();
+        self.end(bite).await
+    }
+
+    async fn end(mut self, bite: Option<String>) -> Result<(), EnvironmentError> {
         let healed = match self.held.take() {
             Some(Held::Network(mut fault)) => fault.heal().await.map_err(Into::into),
             Some(Held::Server(fault)) => fault.heal().await,
@@ -108,6 +128,13 @@ impl Environment {
             bite: fault.bite(),
         };
         Ok(self.enter(record, Held::Network(fault)))
+    }
+
+    /// Enters a fault that was made of many rules and is over, as one: a schedule, for instance.
+    pub fn note_fault(&self, record: FaultRecord) {
+        let bite = record.bite.clone();
+        let place = self.ledger.enter(record);
+        self.ledger.complete(place, bite, true);
     }
 
     fn enter(&self, record: FaultRecord, held: Held) -> FaultGuard {

@@ -8,4 +8,5 @@ mod faults;
 mod pass_through;
 mod records;
 mod redis_client;
+mod rules;
 mod support;

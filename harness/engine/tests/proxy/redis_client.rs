@@ -10,13 +10,13 @@ use touchstone_engine::proxy::{
 };
 
 /// A server of its own on a free port; killed on drop.
-struct RedisServer {
+pub(crate) struct RedisServer {
     child: Child,
     address: SocketAddr,
 }
 
 impl RedisServer {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);
@@ -24,6 +24,10 @@ impl RedisServer {
             child: spawn(address),
             address,
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn kill(&mut self) {
@@ -66,7 +70,7 @@ impl Drop for RedisServer {
     }
 }
 
-fn client(address: SocketAddr, patience: Duration) -> Result<Connection, RedisError> {
+pub(crate) fn client(address: SocketAddr, patience: Duration) -> Result<Connection, RedisError> {
     let client = redis::Client::open(format!("redis://{address}"))?;
     let connection = client.get_connection_with_timeout(patience)?;
     connection.set_read_timeout(Some(patience))?;

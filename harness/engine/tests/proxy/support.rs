@@ -31,11 +31,21 @@ impl Deref for Rig {
 
 impl Rig {
     pub(crate) async fn without_upstream() -> Self {
+        Self::speaking(Protocol::Opaque).await
+    }
+
+    pub(crate) async fn decoding(protocol: Protocol, upstream: SocketAddr) -> Self {
+        let rig = Self::speaking(protocol).await;
+        rig.set_upstream(Some(upstream)).await.unwrap();
+        rig
+    }
+
+    async fn speaking(protocol: Protocol) -> Self {
         let thread = ProxyThread::spawn("test-proxy").unwrap();
         let config = ProxyConfig {
             name: "test".to_owned(),
             seed: Seed(7),
-            protocol: Protocol::Opaque,
+            protocol,
         };
         let proxy = thread.open(config).await.unwrap();
         Self { proxy, thread }
@@ -177,5 +187,14 @@ pub(crate) async fn eventually<T: Debug>(
             "not in time; last seen: {seen:#?}"
         );
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until that many bytes of subjects have been read.
+pub(crate) async fn until_passed(rig: &Rig, bytes: u64) {
+    let began = Instant::now();
+    while rig.counters().await.unwrap().bytes_up < bytes {
+        assert!(began.elapsed() < DEADLINE, "the bytes never came");
+        tokio::task::yield_now().await;
     }
 }

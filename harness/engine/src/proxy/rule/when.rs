@@ -1,5 +1,6 @@
 //! `when`: which commands a rule is about.
 
+use crate::proxy::tap::CommandRecord;
 use regex::bytes::{Regex, RegexBuilder};
 use std::fmt;
 use touchstone_wire::Command;
@@ -14,6 +15,8 @@ pub enum Nth {
     Only(u64),
     /// This one and all that follow.
     From(u64),
+    /// The ones whose number is a multiple of this.
+    Each(u64),
 }
 
 impl Nth {
@@ -22,6 +25,7 @@ impl Nth {
             Nth::Every => true,
             Nth::Only(nth) => ordinal == nth,
             Nth::From(nth) => ordinal >= nth,
+            Nth::Each(step) => ordinal.is_multiple_of(step),
         }
     }
 }
@@ -94,15 +98,32 @@ impl When {
         self
     }
 
+    /// Of those that match all else, each whose number is a multiple of this.
+    #[must_use]
+    pub fn each(mut self, step: u64) -> Self {
+        self.nth = Nth::Each(step);
+        self
+    }
+
     pub(crate) fn matches(&self, connection: u64, command: &Command) -> bool {
-        let name = command.name.as_bytes();
+        self.is_met(connection, &command.name, &command.keys)
+    }
+
+    /// Whether a command of a trace meets the conditions, whichever number it has among those that do.
+    #[must_use]
+    pub fn matches_record(&self, record: &CommandRecord) -> bool {
+        self.is_met(record.connection, &record.name, &record.keys)
+    }
+
+    fn is_met(&self, connection: u64, name: &str, keys: &[Box<[u8]>]) -> bool {
+        let name = name.as_bytes();
         self.connection.is_none_or(|id| id == connection)
             && self.command.as_ref().is_none_or(|glob| glob.matches(name))
             && !self.without.iter().any(|glob| glob.matches(name))
             && self
                 .key
                 .as_ref()
-                .is_none_or(|glob| command.keys.iter().any(|key| glob.matches(key)))
+                .is_none_or(|glob| keys.iter().any(|key| glob.matches(key)))
     }
 
     pub(crate) fn acts_on(&self, ordinal: u64) -> bool {
@@ -116,6 +137,7 @@ impl fmt::Display for When {
             Nth::Every => f.write_str("any ")?,
             Nth::Only(nth) => write!(f, "number {nth} of ")?,
             Nth::From(nth) => write!(f, "number {nth} and later of ")?,
+            Nth::Each(step) => write!(f, "each multiple of {step} of ")?,
         }
         match &self.command {
             Some(glob) => write!(f, "{glob}")?,
@@ -217,6 +239,7 @@ mod tests {
         assert_eq!(acts_on(When::any()), [1, 2, 3, 4]);
         assert_eq!(acts_on(When::any().nth(2)), [2]);
         assert_eq!(acts_on(When::any().from_nth(3)), [3, 4]);
+        assert_eq!(acts_on(When::any().each(2)), [2, 4]);
     }
 
     #[test]
