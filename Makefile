@@ -14,7 +14,7 @@ SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest images-if-needed images build check test fuzz bench lint fmt clean help
+.PHONY: setup tools nextest images-if-needed images build check test fuzz bench bench-proxy lint fmt clean help
 
 setup: tools nextest images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
 
@@ -51,6 +51,10 @@ fuzz: ## feed a decoder random bytes (TARGET=redis_dialogue SECONDS=3600)
 bench: tools ## measure latency baselines
 	$(CARGO) bench --locked --package touchstone-benches $(ARGS)
 
+bench-proxy: ## measure the proxy beside HAProxy, about five minutes (ARGS='--remark "a quiet machine"')
+	@fixtures/setup/tools haproxy
+	$(CARGO) bench --locked --package touchstone-benches --bench proxy -- $(ARGS)
+
 lint: ## formatting, clippy, rustdoc: nothing may be left to say
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -65,4 +69,4 @@ clean: ## remove what was built and what runs left behind, and the images built 
 	@fixtures/setup/images --remove
 
 help: ## this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

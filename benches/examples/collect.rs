@@ -3,8 +3,8 @@
 //! `cargo run -p touchstone-benches --example collect -- NAME [REMARK..]`
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
-use touchstone_benches::{BenchError, baseline, criterion_dir, workspace_root};
+use std::process::ExitCode;
+use touchstone_benches::{BenchError, baseline, commit, criterion_dir, workspace_root};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -41,30 +41,6 @@ fn write(name: &str, remarks: Vec<String>) -> Result<PathBuf, BenchError> {
         .strip_prefix(workspace_root())
         .unwrap_or(&path)
         .to_owned())
-}
-
-/// The commit that the working tree stands on, if git can tell.
-fn commit() -> String {
-    let describe = [
-        "describe",
-        "--always",
-        "--abbrev=12",
-        "--dirty=+",
-        "--exclude=*",
-    ];
-    let output = Command::new("git")
-        .args(describe)
-        .current_dir(workspace_root())
-        .output();
-    let text = output
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| output.stdout);
-    let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
-    match text.trim() {
-        "" => "unknown".to_owned(),
-        commit => commit.to_owned(),
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "an example is a program of its own")]

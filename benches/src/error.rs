@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use touchstone_core::ExitCode;
 use touchstone_engine::environment::EnvironmentError;
+use touchstone_engine::poll::TimedOut;
+use touchstone_engine::port::NoFreePort;
 use touchstone_engine::proxy::ProxyError;
 use touchstone_engine::scope::ScopeError;
 use touchstone_engine::store::StoreError;
@@ -64,6 +66,34 @@ pub enum BenchError {
         /// What came.
         seen: String,
     },
+    /// Something did not become ready.
+    #[error(transparent)]
+    TimedOut(#[from] TimedOut),
+    /// No port for a server.
+    #[error(transparent)]
+    Port(#[from] NoFreePort),
+    /// A thread cannot be bound to a core.
+    #[error("cannot pin a thread to a core")]
+    Pinning(#[source] nix::Error),
+    /// A program of a comparison could not be started.
+    #[error("cannot start {}", .program.display())]
+    Child {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The process that serves our proxy has ended or says something else.
+    #[error("the proxy's process does not answer as it should; it may have said why above")]
+    Worker(#[source] io::Error),
+    /// The load's connection broke.
+    #[error("the load's connection failed")]
+    Traffic(#[source] io::Error),
+    /// An argument that is not known.
+    #[error(
+        "`{0}` is not understood; known are --rounds N, --name NAME, --remark TEXT, --no-record"
+    )]
+    Argument(String),
     /// There is nothing to collect.
     #[error("no measurement in {}; run `cargo bench` first", .0.display())]
     NothingMeasured(PathBuf),
@@ -103,6 +133,7 @@ impl BenchError {
         match self {
             BenchError::UnknownProvider(_)
             | BenchError::Manifest(_)
+            | BenchError::Argument(_)
             | BenchError::NothingMeasured(_) => ExitCode::Usage,
             _ => ExitCode::Environment,
         }

@@ -12,10 +12,11 @@ mod provider;
 mod record;
 mod redis_rig;
 mod session;
+pub mod side_by_side;
 
 pub use backend::BackendRig;
 pub use error::BenchError;
-pub use record::{BackendBuild, BenchRun, PairedRatio, criterion_dir, workspace_root};
+pub use record::{BackendBuild, BenchRun, PairedRatio, commit, criterion_dir, workspace_root};
 pub use redis_rig::{RedisRig, Route};
 pub use session::Session;
 
@@ -98,6 +99,17 @@ pub fn demand<T>(result: Result<T, BenchError>) -> T {
 fn give_up(error: &BenchError) -> ! {
     tell(&touchstone_engine::error_chain(error));
     std::process::exit(error.exit_code().number().into())
+}
+
+/// What a benchmark without criterion ends with, said and as a number.
+pub fn end(result: Result<(), BenchError>) -> std::process::ExitCode {
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&touchstone_engine::error_chain(&error));
+            error.exit_code().number().into()
+        }
+    }
 }
 
 /// A line beside criterion's own, which go to standard output.

@@ -5,6 +5,7 @@ use crate::baseline::rounded;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use touchstone_core::record::MachineRecord;
 
 /// One run of one bench target, left in criterion's directory beside its estimates.
@@ -148,6 +149,30 @@ pub fn criterion_dir() -> PathBuf {
     let dir = from_env("CRITERION_HOME")
         .or_else(|| Some(from_env("CARGO_TARGET_DIR")?.join("criterion")));
     workspace_root().join(dir.unwrap_or_else(|| PathBuf::from("target/criterion")))
+}
+
+/// The commit that the working tree stands on, if git can tell.
+pub fn commit() -> String {
+    let describe = [
+        "describe",
+        "--always",
+        "--abbrev=12",
+        "--dirty=+",
+        "--exclude=*",
+    ];
+    let output = Command::new("git")
+        .args(describe)
+        .current_dir(workspace_root())
+        .output();
+    let text = output
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| output.stdout);
+    let text = String::from_utf8(text.unwrap_or_default()).unwrap_or_default();
+    match text.trim() {
+        "" => "unknown".to_owned(),
+        commit => commit.to_owned(),
+    }
 }
 
 /// Runnable tasks averaged over the last minute; 0 where the kernel does not tell.

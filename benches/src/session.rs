@@ -86,15 +86,21 @@ impl Session {
             .insert(group.to_owned(), ratio);
     }
 
+    /// The note of a measurement that is over now.
+    pub(crate) fn finished_note(&self) -> BenchRun {
+        BenchRun {
+            finished_at: jiff::Timestamp::now(),
+            load_after: load_average(),
+            ..self.note.borrow().clone()
+        }
+    }
+
     /// Leaves the note of a measurement beside criterion's files. A smoke run leaves none.
     pub(crate) fn save_note(&self) -> Result<(), BenchError> {
         if self.mode == Mode::Smoke {
             return Ok(());
         }
-        let mut note = self.note.borrow_mut();
-        note.finished_at = jiff::Timestamp::now();
-        note.load_after = load_average();
-        note.save()
+        self.finished_note().save()
     }
 }
 

@@ -58,8 +58,7 @@ impl Connection {
         tap: Option<Tap>,
         counters: Rc<CounterCell>,
     ) -> Self {
-        // Fails only on a connection that is dead already, which the first read finds out.
-        let _ = subject.set_nodelay(true);
+        socket::make_prompt(&subject);
         Self {
             record: ConnectionRecord::new(id, peer),
             up: Flow::default(),
@@ -84,8 +83,7 @@ impl Connection {
                     let connecting = TcpStream::connect(address);
                     let stream =
                         tokio::time::timeout(UPSTREAM_CONNECT_DEADLINE, connecting).await??;
-                    // Fails on a connection that is dead already, which the first read finds out.
-                    let _ = stream.set_nodelay(true);
+                    socket::make_prompt(&stream);
                     Ok(stream)
                 }));
                 self.wake();

@@ -16,6 +16,9 @@ const CLOG_DEADLINE: Duration = Duration::from_millis(20);
 /// Bounds what [`drain`] reads from a peer that never stops sending.
 const DRAIN_READS: usize = 64;
 
+/// Part of every kernel, and allowed to everybody.
+const LEAST_CONGESTION_CONTROL: &[u8] = b"reno";
+
 /// The least that the kernel allows.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,16 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = bind(address)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// For the data path of one connection: what is written goes at once.
+///
+/// Nothing is lost or shared on loopback, so that the simplest congestion control does; the system's default may
+/// be one that paces (BBR), which costs time with each segment and holds segments back.
+pub(crate) fn make_prompt(stream: &TcpStream) {
+    // Both fail on a connection that is dead already, which the first read finds out.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_congestion(LEAST_CONGESTION_CONTROL);
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {

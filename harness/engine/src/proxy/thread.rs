@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// The runtime's defaults (61 polls before it looks at sockets, 31 before it looks at calls) are for
 /// tasks that do little; one poll of ours may move half a megabyte, and a fault must be in force
 /// within a millisecond.
-const POLLS_BETWEEN_EVENTS: u32 = 8;
+const POLLS_BETWEEN_EVENTS: u32 = 16;
 const POLLS_BETWEEN_CALLS: u32 = 4;
 
 /// A drop may not hang: a thread that has not answered by then is stuck, which its stall log shows.

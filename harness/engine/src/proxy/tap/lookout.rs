@@ -80,6 +80,8 @@ impl Lookout {
         acting
     }
 
+    // Inlined down to the trace: a command is too large to be handed on from call to call.
+    #[inline]
     pub(super) fn command(
         &self,
         connection: u64,

@@ -77,7 +77,8 @@ impl Decoder {
 struct Pending {
     id: CommandId,
     entry: Entry,
-    acting: Option<Acting>,
+    /// Boxed, since there hardly ever is one and there are many of these.
+    acting: Option<Box<Acting>>,
 }
 
 /// A rule that acts on a command.
@@ -260,7 +261,10 @@ impl Tap {
         self.up.decide(fate, out);
     }
 
-    fn rule_for(&self, command: &Command) -> Option<Acting> {
+    fn rule_for(&self, command: &Command) -> Option<Box<Acting>> {
+        if !self.lookout.has_rules() {
+            return None;
+        }
         // Where some of it has passed already, no rule can be kept.
         if !self.up.is_undecided() || self.up.silent_by().is_some() {
             return None;
@@ -268,7 +272,7 @@ impl Tap {
         let rule = self.lookout.rule_for(self.connection, command)?;
         let on = Seen::of(self.connection, command);
         rule.acts(on.clone());
-        Some(Acting { rule, on })
+        Some(Box::new(Acting { rule, on }))
     }
 
     fn fate_of_command(
@@ -329,7 +333,7 @@ impl Tap {
 
     fn reply_begins(&mut self, id: CommandId, out: &mut Outlet<'_>) {
         let pending = self.pending.front().filter(|pending| pending.id == id);
-        let acting = pending.and_then(|pending| pending.acting.as_ref());
+        let acting = pending.and_then(|pending| pending.acting.as_deref());
         let Some(Acting { rule, on }) = acting.filter(|acting| !acting.rule.is_healed()) else {
             return self.down.decide(Fate::Pass { due: None }, out);
         };

@@ -111,6 +111,7 @@ impl TraceLog {
         self.next
     }
 
+    #[inline]
     pub(super) fn command(
         &mut self,
         connection: u64,

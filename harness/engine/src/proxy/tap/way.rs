@@ -91,14 +91,22 @@ impl Way {
     }
 
     /// Bytes of the message under way.
+    // What is only observed comes by here four times a command and leaves at once, hence inlined.
+    #[inline]
     pub(super) fn take(&mut self, bytes: &[u8], out: &mut Outlet<'_>) {
         if bytes.is_empty() {
             return;
         }
         self.at_boundary = false;
+        if out.steers() {
+            self.steer(bytes, out);
+        }
+    }
+
+    fn steer(&mut self, bytes: &[u8], out: &mut Outlet<'_>) {
         match &mut self.fate {
-            Fate::Undecided if out.steers() => self.undecided.extend_from_slice(bytes),
-            Fate::Undecided | Fate::Discard => {}
+            Fate::Undecided => self.undecided.extend_from_slice(bytes),
+            Fate::Discard => {}
             Fate::Pass { due } => out.bytes(bytes, *due),
             Fate::Limited { left, .. } => {
                 let passing = usize::try_from(*left)
@@ -115,7 +123,16 @@ impl Way {
     }
 
     /// The head is known: what was held back, and what follows up to the end, meets this fate.
+    #[inline]
     pub(super) fn decide(&mut self, fate: Fate, out: &mut Outlet<'_>) {
+        if out.steers() {
+            self.decide_steered(fate, out);
+        } else {
+            self.fate = fate;
+        }
+    }
+
+    fn decide_steered(&mut self, fate: Fate, out: &mut Outlet<'_>) {
         self.fate = match fate {
             _ if self.silent_by.is_some() => Fate::Discard,
             fate => fate,
@@ -123,11 +140,14 @@ impl Way {
         if let Fate::Limited { left: 0, .. } = self.fate {
             self.end_limit(out);
         }
-        let held = self.undecided.split();
-        self.take(&held, out);
+        if !self.undecided.is_empty() {
+            let held = self.undecided.split();
+            self.take(&held, out);
+        }
     }
 
     /// The message is complete.
+    #[inline]
     pub(super) fn end(&mut self, out: &mut Outlet<'_>) {
         if let Fate::Limited { .. } = self.fate {
             self.end_limit(out);
