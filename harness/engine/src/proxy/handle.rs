@@ -21,6 +21,8 @@ pub struct ProxyConfig {
     pub seed: Seed,
     /// What its bytes mean.
     pub protocol: Protocol,
+    /// Where it listens, IPv4. `None`, or port 0: on a free port of loopback, or of that address.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What the bytes of a proxy mean.
