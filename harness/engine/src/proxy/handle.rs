@@ -4,8 +4,9 @@ use super::error::ProxyError;
 use super::fault::{Fault, NetworkFault};
 use super::record::{ConnectionRecord, Counters};
 use super::server::Server;
-use super::tap::Trace;
+use super::tap::{CommandTotal, Trace};
 use super::thread::{Hub, Link};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::oneshot;
@@ -106,6 +107,16 @@ impl Proxy {
         self.call(|server, _| server.counters.get()).await
     }
 
+    /// How many connections are open.
+    pub async fn open_connections(&self) -> Result<u64, ProxyError> {
+        self.call(|server, _| {
+            let mut open = 0;
+            server.for_each_live(|connection| open += u64::from(!connection.is_closed()));
+            open
+        })
+        .await
+    }
+
     /// The place that the next command will have in the trace: a begin for [`Proxy::trace`].
     pub async fn trace_mark(&self) -> Result<u64, ProxyError> {
         self.call(|server, _| server.lookout.next()).await
@@ -115,6 +126,11 @@ impl Proxy {
     pub async fn trace(&self, since: u64) -> Result<Trace, ProxyError> {
         self.call(move |server, _| server.lookout.trace_since(since))
             .await
+    }
+
+    /// How often each command came since the proxy was opened, by its name, and was refused by the server.
+    pub async fn command_totals(&self) -> Result<BTreeMap<String, CommandTotal>, ProxyError> {
+        self.call(|server, _| server.lookout.command_totals()).await
     }
 
     /// Connections that could not be decoded to their end, by number, and why.

@@ -39,5 +39,5 @@ pub use handle::{Protocol, Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
 pub use rule::{Action, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When};
 pub use stall::{Stall, StallLog, watch_own_thread};
-pub use tap::{CommandRecord, ReplyRecord, Trace};
+pub use tap::{CommandRecord, CommandTotal, ReplyRecord, Trace};
 pub use thread::ProxyThread;

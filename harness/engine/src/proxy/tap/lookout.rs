@@ -1,11 +1,13 @@
 //! What all connections of one proxy share of the tap: the rules in force, the trace, the totals.
 
+use super::totals::{CommandTotal, Totals};
 use super::trace::{Trace, TraceLog};
 use crate::proxy::rule::RuleState;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
-use touchstone_wire::{Command, Lost, Reply};
+use touchstone_wire::{Command, Lost, Reply, ReplyKind};
 
 /// One proxy's rules and trace.
 #[derive(Default)]
@@ -14,6 +16,7 @@ pub(crate) struct Lookout {
     /// Kept apart, as it is asked with every read.
     has_rules: Cell<bool>,
     trace: RefCell<TraceLog>,
+    totals: RefCell<Totals>,
     lost: RefCell<Vec<(u64, Lost)>>,
 }
 
@@ -62,6 +65,7 @@ impl Lookout {
         seen_at: Instant,
         rule: Option<&'static str>,
     ) -> u64 {
+        self.totals.borrow_mut().command(&command.name);
         self.trace
             .borrow_mut()
             .command(connection, command, seen_at, rule)
@@ -72,7 +76,17 @@ impl Lookout {
     }
 
     pub(super) fn replied(&self, sequence: u64, reply: Reply, ended_at: Instant) {
-        self.trace.borrow_mut().replied(sequence, reply, ended_at);
+        let is_error = matches!(reply.kind, ReplyKind::Error(_));
+        let mut trace = self.trace.borrow_mut();
+        let record = trace.replied(sequence, reply, ended_at);
+        if let Some(record) = record.filter(|_| is_error) {
+            self.totals.borrow_mut().refused(&record.name);
+        }
+    }
+
+    /// How often each command came.
+    pub(crate) fn command_totals(&self) -> BTreeMap<String, CommandTotal> {
+        self.totals.borrow().get()
     }
 
     pub(super) fn lost(&self, connection: u64, why: Lost) {

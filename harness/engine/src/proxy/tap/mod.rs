@@ -5,10 +5,12 @@
 //! the most), and then passes, waits, or meets what the rule has in store.
 
 mod lookout;
+mod totals;
 mod trace;
 mod way;
 
 pub(crate) use lookout::Lookout;
+pub use totals::CommandTotal;
 pub use trace::{CommandRecord, ReplyRecord, Trace};
 
 use super::connection::Closing;

@@ -1,0 +1,63 @@
+//! How often each command came, and how often the server refused it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Names come from the wire: what comes beyond so many is counted together, as [`OTHER`].
+const NAMES_MAX: usize = 512;
+
+/// No command has small letters.
+const OTHER: &str = "other";
+
+/// One command of a proxy, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommandTotal {
+    /// How often it came.
+    pub commands: u64,
+    /// How often its reply was an error.
+    pub errors: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Totals(BTreeMap<Cow<'static, str>, CommandTotal>);
+
+impl Totals {
+    pub(super) fn command(&mut self, name: &Cow<'static, str>) {
+        self.of(name).commands += 1;
+    }
+
+    pub(super) fn refused(&mut self, name: &Cow<'static, str>) {
+        self.of(name).errors += 1;
+    }
+
+    pub(super) fn get(&self) -> BTreeMap<String, CommandTotal> {
+        let owned = |(name, total): (&Cow<'static, str>, &CommandTotal)| (name.to_string(), *total);
+        self.0.iter().map(owned).collect()
+    }
+
+    fn of(&mut self, name: &Cow<'static, str>) -> &mut CommandTotal {
+        let is_known = self.0.contains_key(name);
+        let name = if is_known || self.0.len() < NAMES_MAX {
+            name.clone()
+        } else {
+            Cow::Borrowed(OTHER)
+        };
+        self.0.entry(name).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_invents_names_does_not_fill_the_memory() {
+        let mut totals = Totals::default();
+        for index in 0..3 * NAMES_MAX {
+            totals.command(&Cow::Owned(format!("COMMAND{index}")));
+        }
+        let totals = totals.get();
+        assert_eq!(totals.len(), NAMES_MAX + 1);
+        assert_eq!(totals[OTHER].commands, 2 * NAMES_MAX as u64);
+    }
+}
