@@ -2,6 +2,7 @@
 
 mod configuration;
 mod credentials;
+mod handshake;
 mod refused_start;
 mod unreachable;
 mod version;
@@ -10,6 +11,7 @@ use touchstone_engine::scenario::Scenario;
 
 pub(crate) const ALL: &[Scenario] = &[
     version::LOGGED,
+    handshake::HANDSHAKE_FIRST,
     unreachable::REDIS,
     unreachable::POSTGRES,
     credentials::WRONG,

@@ -10,20 +10,20 @@ use touchstone_engine::subject::{Answer, CallError, HttpClient, OperationName};
 
 /// What a limiter promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Promise {
-    pub(super) limit: u64,
-    pub(super) window_ms: u64,
+pub(crate) struct Promise {
+    pub(crate) limit: u64,
+    pub(crate) window_ms: u64,
 }
 
 /// Whose requests are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Caller<'a> {
-    pub(super) user: &'a str,
-    pub(super) endpoint: &'a str,
+pub(crate) struct Caller<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) endpoint: &'a str,
 }
 
 /// The manifest's word on the limiter; skips what has none, or one whose windows are not fixed.
-pub(super) fn fixed_limiter(context: &Context) -> Result<(&LimiterSection, &Template), Stop> {
+pub(crate) fn fixed_limiter(context: &Context) -> Result<(&LimiterSection, &Template), Stop> {
     context.require(&[OperationName::Limited])?;
     let manifest: &Manifest = context.manifest();
     let section = context.section("limiter", manifest.limiter.as_ref())?;
@@ -39,7 +39,7 @@ pub(super) fn fixed_limiter(context: &Context) -> Result<(&LimiterSection, &Temp
 }
 
 /// The environment that gives the limiter another promise; `None` if the manifest declares no way.
-pub(super) fn shortened(
+pub(crate) fn shortened(
     section: &LimiterSection,
     promise: Promise,
 ) -> Option<BTreeMap<String, String>> {
@@ -54,13 +54,13 @@ pub(super) fn shortened(
 
 /// The counters, as they lie in the store.
 #[derive(Debug, Clone)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     store: StoreView,
     key: Template,
 }
 
 impl Counters {
-    pub(super) async fn open(environment: &Environment, key: &Template) -> Result<Self, Stop> {
+    pub(crate) async fn open(environment: &Environment, key: &Template) -> Result<Self, Stop> {
         let store = StoreView::open(environment).await?;
         Ok(Self {
             store,
@@ -68,11 +68,15 @@ impl Counters {
         })
     }
 
-    pub(super) fn store(&self) -> &StoreView {
+    pub(crate) fn store(&self) -> &StoreView {
         &self.store
     }
 
-    pub(super) fn key(&self, caller: Caller<'_>) -> String {
+    pub(crate) fn template(&self) -> &Template {
+        &self.key
+    }
+
+    pub(crate) fn key(&self, caller: Caller<'_>) -> String {
         self.key.fill(|name| match name {
             "user" => Some(caller.user.to_owned()),
             "endpoint" => Some(caller.endpoint.to_owned()),
@@ -81,28 +85,28 @@ impl Counters {
     }
 
     /// What the counter's window has left; -1 without an end, -2 without a counter.
-    pub(super) async fn left_ms(&self, caller: Caller<'_>) -> Result<i64, Stop> {
+    pub(crate) async fn left_ms(&self, caller: Caller<'_>) -> Result<i64, Stop> {
         self.store.pttl_ms(&self.key(caller)).await
     }
 
-    pub(super) async fn move_end(&self, caller: Caller<'_>, left_ms: u64) -> Result<(), Stop> {
+    pub(crate) async fn move_end(&self, caller: Caller<'_>, left_ms: u64) -> Result<(), Stop> {
         self.store.move_expiry(&self.key(caller), left_ms).await
     }
 
-    pub(super) async fn end_window(&self, caller: Caller<'_>) -> Result<(), Stop> {
+    pub(crate) async fn end_window(&self, caller: Caller<'_>) -> Result<(), Stop> {
         self.store.expire_now(&self.key(caller)).await
     }
 }
 
 /// One request; the answer says whether it was admitted.
-pub(super) async fn request(http: &HttpClient, caller: Caller<'_>) -> Result<Answer, CallError> {
+pub(crate) async fn request(http: &HttpClient, caller: Caller<'_>) -> Result<Answer, CallError> {
     let Caller { user, endpoint } = caller;
     let values: &[(&str, &[u8])] = &[("user", user.as_bytes()), ("endpoint", endpoint.as_bytes())];
     http.call(OperationName::Limited, values).await
 }
 
 /// Yes, no, or neither.
-pub(super) fn admitted(answer: &Answer) -> Option<bool> {
+pub(crate) fn admitted(answer: &Answer) -> Option<bool> {
     match answer.kind() {
         AnswerKind::Ok => Some(true),
         AnswerKind::Denied => Some(false),

@@ -1,10 +1,16 @@
 //! RATE: what the limiter admits, and whether what it says about that is true.
 
 mod burst;
-mod client;
+pub(crate) mod client;
+mod crash;
 mod headers;
 pub(crate) mod sequence;
 
 use touchstone_engine::scenario::Scenario;
 
-pub(crate) const ALL: &[Scenario] = &[headers::TRUE, burst::NEVER_MORE, sequence::AGREES];
+pub(crate) const ALL: &[Scenario] = &[
+    headers::TRUE,
+    crash::NEVER_WITHOUT_END,
+    burst::NEVER_MORE,
+    sequence::AGREES,
+];

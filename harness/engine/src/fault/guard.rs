@@ -43,9 +43,21 @@ impl FaultGuard {
         }
     }
 
-    /// Ends the fault; returns when that is in force.
-    pub async fn heal(mut self) -> Result<(), EnvironmentError> {
+    /// Ends a fault that turned out to have nothing to act on, for a reason that is no fault of the environment: it does not
+    /// make the verdict unknown.
+    pub async fn withdraw(self, why: &str) -> Result<(), EnvironmentError> {
         let bite = self.bite();
+        self.end(bite.or_else(|| Some(format!("withdrawn: {why}"))))
+            .await
+    }
+
+    /// Ends the fault; returns when that is in force.
+    pub async fn heal(self) -> Result<(), EnvironmentError> {
+        let bite = self.bite();
+        self.end(bite).await
+    }
+
+    async fn end(mut self, bite: Option<String>) -> Result<(), EnvironmentError> {
         let healed = match self.held.take() {
             Some(Held::Network(mut fault)) => fault.heal().await.map_err(Into::into),
             Some(Held::Server(fault)) => fault.heal().await,

@@ -210,6 +210,10 @@ impl Connection {
             (None, Some(SourceEnd::Reset)) => self.record.note_ending(Ending::StoreReset),
             (None, None) => {}
         }
+        if self.up.source_end.is_some() && self.down.source_end.is_some() && self.down.drop_gates()
+        {
+            self.wake();
+        }
         if up == Progress::SinkGone {
             self.record.note_ending(Ending::StoreReset);
             self.down.source_is_reset = true;

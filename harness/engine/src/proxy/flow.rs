@@ -156,6 +156,18 @@ impl Flow {
         self.armed_for = None;
     }
 
+    /// Both sides have ended: nobody is left to be held up. Whether there was a gate.
+    pub(crate) fn drop_gates(&mut self) -> bool {
+        let before = self.queue.len();
+        self.queue.retain(|item| {
+            let is_gate = matches!(item, Item::Gate(_));
+            self.queued_bytes -= usize::from(is_gate) * ITEM_OVERHEAD_BYTES;
+            !is_gate
+        });
+        self.armed_for = None;
+        self.queue.len() < before
+    }
+
     fn may_read(&self) -> bool {
         let held_bytes_limit = match self.shapers.as_slice() {
             [alone] => alone.held_bytes_limit().min(HELD_BYTES_LIMIT),

@@ -6,6 +6,7 @@ use crate::proxy::{CommandRecord, ProxyError, When};
 use crate::schedule::Hold;
 use crate::store::StoreKind;
 use std::time::Duration;
+use touchstone_wire::ReplyKind;
 
 /// What one request sent to the stores, in the order in which the proxies saw it.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,20 @@ impl Traced {
             .iter()
             .filter(|(kind, _)| *kind == store)
             .count()
+    }
+
+    /// The text of the last statement that gave rows.
+    #[must_use]
+    pub fn last_rows(&self) -> Option<String> {
+        let gave_rows = |record: &&CommandRecord| {
+            let reply = record.reply.as_ref();
+            reply.is_some_and(|reply| matches!(reply.kind, ReplyKind::Rows(1..)))
+        };
+        let records = self.commands.iter().rev().map(|(_, record)| record);
+        let text = records
+            .filter(gave_rows)
+            .find_map(|record| record.keys.last())?;
+        Some(String::from_utf8_lossy(text).into_owned())
     }
 
     /// The place after each command, in order.

@@ -7,6 +7,7 @@ use crate::poll::TimedOut;
 use crate::proxy::{Action, Rule, RuleWatch, When};
 use crate::scenario::Stop;
 use crate::store::StoreKind;
+use futures::future::{Either, join, select};
 use std::time::Duration;
 
 /// One command, or its reply, that is held until something else has happened.
@@ -80,24 +81,70 @@ impl Hold {
         self.watch.until_held(1, self.longest).await.map(|_| ())
     }
 
-    /// Ends the hold: what was to happen meanwhile has.
+    /// Ends the hold: what was to happen meanwhile has. Returns when the reply has passed.
     ///
     /// # Errors
-    /// Unknown: nothing was held, or the hold had ended by itself before.
+    /// Unknown: nothing was held, the hold had ended by itself before, or there is no reply.
     pub async fn release(self) -> Result<(), Stop> {
-        let progress = self.watch.now();
+        let held = self.watch.now();
+        self.guard.release().await?;
+        let replied = self.watch.until_replied(1, self.longest).await;
         self.guard.heal().await?;
-        if progress.overdue > 0 {
-            let longest_ms = self.longest.as_millis();
-            let reason = format!(
-                "not kept: {} ended by itself after {longest_ms} ms",
-                self.what
-            );
-            return Err(Stop::unknown(reason));
+        if held.overdue > 0 {
+            return Err(not_kept(&self.what, self.longest));
         }
-        if progress.held.is_empty() {
-            return Err(Stop::unknown(format!("nothing was held: {}", self.what)));
+        match replied {
+            Ok(_) if !held.held.is_empty() => Ok(()),
+            Ok(_) => Err(Stop::unknown(format!("nothing was held: {}", self.what))),
+            Err(timeout) => Err(Stop::unknown(timeout.to_string())),
         }
-        Ok(())
     }
+
+    /// Runs a request that is to be held, and lets `crash` happen while it is. Returns whether the request came that far: it
+    /// may have taken a shorter way this time.
+    ///
+    /// # Errors
+    /// Those of `crash`, and unknown as in [`Hold::crashed`].
+    pub async fn crash_while_held(
+        self,
+        request: impl Future,
+        crash: impl Future<Output = Result<(), Stop>>,
+    ) -> Result<bool, Stop> {
+        let request = std::pin::pin!(request);
+        let caught = std::pin::pin!(self.watch.until_held(1, self.longest));
+        match select(request, caught).await {
+            Either::Left(_) if self.watch.now().acted == 0 => {
+                self.guard.withdraw("the request ended before").await?;
+                Ok(false)
+            }
+            Either::Left(_) => Err(not_kept(&self.what, self.longest)),
+            Either::Right((Err(timeout), _)) => Err(Stop::unknown(timeout.to_string())),
+            Either::Right((Ok(_), request)) => {
+                let (_, crashed) = join(request, async {
+                    crash.await?;
+                    self.crashed().await
+                })
+                .await;
+                crashed.map(|()| true)
+            }
+        }
+    }
+
+    /// Ends the hold after what was held has gone with its connection.
+    ///
+    /// # Errors
+    /// Unknown: the hold had ended by itself before, so that the crash came too late.
+    async fn crashed(&self) -> Result<(), Stop> {
+        match self.watch.now().overdue {
+            0 => Ok(()),
+            _ => Err(not_kept(&self.what, self.longest)),
+        }
+    }
+}
+
+fn not_kept(what: &str, longest: Duration) -> Stop {
+    let longest_ms = longest.as_millis();
+    Stop::unknown(format!(
+        "not kept: {what} ended by itself after {longest_ms} ms"
+    ))
 }

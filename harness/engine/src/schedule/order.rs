@@ -5,8 +5,6 @@ use crate::instance::Wiring;
 use crate::proxy::{Action, NetworkFault, Progress, ProxyError, Rule, RuleWatch, When};
 use crate::store::StoreKind;
 use futures::future::{BoxFuture, Either, join, join_all, select, select_all};
-use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -140,16 +138,15 @@ pub struct Driven {
 }
 
 /// Runs requests, one for each of `actors`, and lets their commands go in that order; what they send beyond it is
-/// let go as it comes.
+/// let go as it comes. Returns also what came of each request.
 ///
 /// # Errors
 /// The proxy is gone.
-pub async fn run_order(
+pub async fn run_order<T>(
     order: &[usize],
-    actors: &[Arc<Stepped>],
-    requests: Vec<BoxFuture<'_, ()>>,
-) -> Result<Driven, ProxyError> {
-    let overdue_before: u64 = actors.iter().map(|actor| actor.overdue()).sum();
+    actors: &[Stepped],
+    requests: Vec<BoxFuture<'_, T>>,
+) -> Result<(Driven, Vec<T>), ProxyError> {
     let flags: Vec<_> = requests.iter().map(|_| watch::Sender::new(false)).collect();
     let over: Vec<_> = flags.iter().map(watch::Sender::subscribe).collect();
     let running = join_all(
@@ -157,33 +154,32 @@ pub async fn run_order(
             .into_iter()
             .zip(&flags)
             .map(async |(request, flag)| {
-                request.await;
+                let outcome = request.await;
                 flag.send_replace(true);
+                outcome
             }),
     );
-    let driven = Cell::new(Driven::default());
     let driving = async {
-        let mut so_far = Driven::default();
+        let mut driven = Driven::default();
         for &next in order {
             match actors[next].step(&over[next]).await? {
-                (Stepping::Over, _) => so_far.void += 1,
-                (Stepping::Passed, line) => so_far.steps.push(line),
-                (Stepping::Blocked, line) => so_far.steps.push(format!("{line} (blocked)")),
+                (Stepping::Over, _) => driven.void += 1,
+                (Stepping::Passed, line) => driven.steps.push(line),
+                (Stepping::Blocked, line) => driven.steps.push(format!("{line} (blocked)")),
             }
         }
-        driven.set(so_far);
-        let_the_rest_go(actors, &over).await
+        let_the_rest_go(actors, &over).await?;
+        Ok(driven)
     };
-    let (_, outcome) = join(running, driving).await;
-    outcome?;
-    let mut driven = driven.into_inner();
-    driven.overdue = actors.iter().map(|actor| actor.overdue()).sum::<u64>() - overdue_before;
-    Ok(driven)
+    let (outcomes, driven) = join(running, driving).await;
+    let mut driven: Driven = driven?;
+    driven.overdue = actors.iter().map(Stepped::overdue).sum();
+    Ok((driven, outcomes))
 }
 
 /// Until each request is over: whatever it still sends passes.
 async fn let_the_rest_go(
-    actors: &[Arc<Stepped>],
+    actors: &[Stepped],
     over: &[watch::Receiver<bool>],
 ) -> Result<(), ProxyError> {
     let each = actors.iter().zip(over).map(async |(actor, over)| {

@@ -12,7 +12,7 @@ use crate::{Command, CommandId};
 const WORD_BYTES_MAX: usize = 32;
 
 /// The head of one command, while its arguments pass by.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Head {
     argument_count: u32,
     name: Cow<'static, str>,
@@ -24,8 +24,9 @@ pub(super) struct Head {
     is_cut: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Naming {
+    #[default]
     Begun,
     /// Its subcommand is still to come.
     Container(&'static Row),
@@ -33,21 +34,15 @@ enum Naming {
 }
 
 impl Head {
-    pub(super) fn new(argument_count: u32) -> Self {
-        Self {
-            argument_count,
-            name: Cow::Borrowed(""),
-            effect: Effect::None,
-            naming: Naming::Begun,
-            finder: Finder::new(Place::Keyless, 0),
-            keys: Vec::new(),
-            keys_passed: 0,
-            is_cut: false,
-        }
-    }
-
-    pub(super) fn argument_count(&self) -> u32 {
-        self.argument_count
+    /// A command of so many arguments begins.
+    pub(super) fn begin(&mut self, argument_count: u32) {
+        self.argument_count = argument_count;
+        self.effect = Effect::None;
+        self.naming = Naming::Begun;
+        self.finder = Finder::default();
+        self.keys.clear();
+        self.keys_passed = 0;
+        self.is_cut = false;
     }
 
     pub(super) fn effect(&self) -> Effect {
@@ -165,13 +160,14 @@ impl Head {
     }
 
     /// The head as it is told.
-    pub(super) fn into_command(self, id: CommandId, in_transaction: bool) -> Command {
+    pub(super) fn take_command(&mut self, id: CommandId, in_transaction: bool) -> Command {
         let key_count = self.keys_passed + self.finder.keys_left() as usize;
+        let keys = std::mem::take(&mut self.keys);
         Command {
             id,
-            name: self.name,
-            is_whole: !self.is_cut && key_count == self.keys.len(),
-            keys: self.keys,
+            name: std::mem::take(&mut self.name),
+            is_whole: !self.is_cut && key_count == keys.len(),
+            keys,
             key_count,
             argument_count: self.argument_count as usize,
             in_transaction,

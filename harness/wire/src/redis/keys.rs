@@ -9,8 +9,8 @@ pub(super) enum Place {
     Container,
     /// First, last (negative: from the end), step.
     Range(u32, i32, u32),
-    /// Their number stands at this place, and they follow it.
-    Counted(u32),
+    /// Their number stands at this place, and they follow it, with this step.
+    Counted(u32, u32),
     /// The first is where the result is stored; then a number and as many keys.
     StoreCounted,
     /// The first half of what follows STREAMS.
@@ -78,8 +78,8 @@ const MIGRATE: Options = &[
 enum Search {
     /// The range is all there is.
     Over,
-    /// The argument at this place tells how many keys follow.
-    Number(u32),
+    /// The argument at this place tells how many keys follow, with this step.
+    Number(u32, u32),
     /// From this place on, options are looked at.
     Options(u32, Options),
 }
@@ -96,24 +96,33 @@ pub(super) struct Finder {
     is_third_empty: bool,
 }
 
-impl Finder {
-    pub(super) fn new(place: Place, argument_count: u32) -> Self {
-        let mut finder = Self {
-            argument_count,
+impl Default for Finder {
+    fn default() -> Self {
+        Self {
+            argument_count: 0,
             next: 0,
             end: 0,
             step: 1,
             search: Search::Over,
             has_store: false,
             is_third_empty: false,
+        }
+    }
+}
+
+impl Finder {
+    pub(super) fn new(place: Place, argument_count: u32) -> Self {
+        let mut finder = Self {
+            argument_count,
+            ..Self::default()
         };
         match place {
             Place::Keyless | Place::Container => {}
             Place::Range(first, last, step) => finder.range(first, last, step),
-            Place::Counted(at) => finder.search = Search::Number(at),
+            Place::Counted(at, step) => finder.search = Search::Number(at, step),
             Place::StoreCounted => {
                 finder.range(1, 1, 1);
-                finder.search = Search::Number(2);
+                finder.search = Search::Number(2, 1);
             }
             Place::Streams => finder.search = Search::Options(1, STREAMS),
             Place::Sort => {
@@ -150,7 +159,7 @@ impl Finder {
             return Role::Key;
         }
         match self.search {
-            Search::Number(number) if at == number => Role::Word,
+            Search::Number(number, _) if at == number => Role::Word,
             Search::Options(from, _) if at == from => Role::Word,
             _ => Role::Skip,
         }
@@ -158,14 +167,17 @@ impl Finder {
 
     /// Keys that are known to come, at this or a later argument.
     pub(super) fn keys_left(&self) -> u32 {
-        self.end.saturating_sub(self.next).div_ceil(self.step)
+        match self.end.saturating_sub(self.next) {
+            0 => 0,
+            left => left.div_ceil(self.step),
+        }
     }
 
     /// Whether nothing is left to be found: at most keys whose number is known.
     pub(super) fn is_search_over(&self) -> bool {
         match self.search {
             Search::Over => true,
-            Search::Number(at) | Search::Options(at, _) => at >= self.argument_count,
+            Search::Number(at, _) | Search::Options(at, _) => at >= self.argument_count,
         }
     }
 
@@ -179,20 +191,20 @@ impl Finder {
     pub(super) fn word(&mut self, at: u32, word: &[u8]) -> Undo {
         match self.search {
             Search::Over => Undo::Nothing,
-            Search::Number(_) => {
+            Search::Number(_, step) => {
                 self.search = Search::Over;
-                self.count(at, word);
+                self.count(at, word, step);
                 Undo::Nothing
             }
             Search::Options(_, options) => self.option(at, word, options),
         }
     }
 
-    fn count(&mut self, at: u32, word: &[u8]) {
+    fn count(&mut self, at: u32, word: &[u8], step: u32) {
         let number = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
-        let room = self.argument_count - at - 1;
+        let room = (self.argument_count - at - 1) / step;
         if let Some(number) = number.filter(|number: &u32| *number <= room) {
-            (self.next, self.end, self.step) = (at + 1, at + 1 + number, 1);
+            (self.next, self.end, self.step) = (at + 1, at + 1 + number * step, step);
         }
     }
 

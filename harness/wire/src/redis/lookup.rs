@@ -4,8 +4,9 @@ use super::commands::{COMMANDS, Row};
 use crate::limits::NAME_BYTES_MAX;
 
 /// What a command changes in the connection, or in how it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Effect {
+    #[default]
     None,
     Multi,
     Exec,
@@ -96,12 +97,16 @@ const fn hash(padded: &[u8; PADDED], length: usize) -> usize {
     let mut hash = length as u64;
     let mut at = 0;
     while at < length {
-        let mut word = 0;
-        let mut byte = 0;
-        while byte < 8 {
-            word |= (padded[at + byte] as u64) << (8 * byte);
-            byte += 1;
-        }
+        let word = u64::from_le_bytes([
+            padded[at],
+            padded[at + 1],
+            padded[at + 2],
+            padded[at + 3],
+            padded[at + 4],
+            padded[at + 5],
+            padded[at + 6],
+            padded[at + 7],
+        ]);
         hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         at += 8;
     }

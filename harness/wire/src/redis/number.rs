@@ -98,3 +98,18 @@ impl Number {
         }
     }
 }
+
+/// A number of up to three digits with its CR LF, if that is what the input begins with, and how many bytes it
+/// is. Nearly all are: the rest goes the long way.
+pub(super) fn quick(input: &[u8]) -> Option<(i64, usize)> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    match *input {
+        [units, b'\r', b'\n', ..] => Some((digit(units)?, 3)),
+        [b'1'..=b'9', units, b'\r', b'\n', ..] => Some((digit(input[0])? * 10 + digit(units)?, 4)),
+        [b'1'..=b'9', tens, units, b'\r', b'\n', ..] => {
+            let hundreds = digit(input[0])? * 100;
+            Some((hundreds + digit(tens)? * 10 + digit(units)?, 5))
+        }
+        _ => None,
+    }
+}

@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::inline;
 use super::lookup::Effect;
-use super::number::{Number, Scan};
+use super::number::{self, Number, Scan};
 use super::session::{ReplyMode, Session};
 use crate::limits::HEAD_BYTES_MAX;
 use crate::{Advance, CommandId, Lost, Up};
@@ -31,12 +31,17 @@ enum At {
     End,
 }
 
-/// What is known of the command under way.
-#[derive(Debug)]
-enum Told {
-    Nothing(Head),
-    Head(CommandId, Effect),
+/// What lies behind the bytes that were read.
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    /// More bytes.
+    Nothing,
+    Head,
+    Aside,
+    Lost(Lost),
 }
+
+const BAD: Stop = Stop::Lost(Lost::NotTheProtocol);
 
 /// Reads what the service sends.
 #[derive(Debug)]
@@ -50,7 +55,9 @@ pub(super) struct Requests {
     argument_bytes: u64,
     wanted: usize,
     kept: Vec<u8>,
-    told: Told,
+    head: Head,
+    /// What the head was told by, once it was.
+    told: Option<(CommandId, Effect)>,
     reply_mode: Option<ReplyMode>,
 }
 
@@ -65,14 +72,12 @@ impl Default for Requests {
             argument_bytes: 0,
             wanted: 0,
             kept: Vec::new(),
-            told: Told::Nothing(Head::new(0)),
+            head: Head::default(),
+            told: None,
             reply_mode: None,
         }
     }
 }
-
-/// Bytes read, and the event that lies behind them.
-type Step = (usize, Option<Up>);
 
 impl Requests {
     /// Reads up to the next event.
@@ -88,113 +93,131 @@ impl Requests {
                 let event = None;
                 return Advance { consumed, event };
             }
-            let (read, event) = self.step(self.window(rest), session);
+            let (read, stop) = self.step(self.window(rest));
             consumed += read;
             self.offset += read as u64;
-            let event = event.or_else(|| self.cut(session));
-            if event.is_some() {
-                return Advance { consumed, event };
-            }
+            let event = match stop {
+                Stop::Nothing if !self.is_head_full() => continue,
+                Stop::Nothing => {
+                    self.head.cut(self.argument, &self.kept);
+                    self.kept.clear();
+                    self.wanted = 0;
+                    self.tell(session)
+                }
+                Stop::Head => self.tell(session),
+                Stop::Aside => Up::Aside,
+                Stop::Lost(reason) => lost(session, reason),
+            };
+            let event = Some(event);
+            return Advance { consumed, event };
         }
     }
 
     /// How far may be read before the head must be told.
     fn window<'a>(&self, rest: &'a [u8]) -> &'a [u8] {
-        if matches!(self.told, Told::Head(..)) || matches!(self.at, At::Begin | At::Inline) {
+        if !self.is_head_awaited() {
             return rest;
         }
         let left = self.begin + HEAD_BYTES_MAX as u64 - self.offset;
         &rest[..rest.len().min(left as usize)]
     }
 
-    /// The head, if it has become too long.
-    fn cut(&mut self, session: &mut Session) -> Option<Up> {
-        let is_full = self.offset - self.begin >= HEAD_BYTES_MAX as u64;
-        if !is_full || matches!(self.at, At::Begin | At::Inline | At::End) {
-            return None;
-        }
-        let Told::Nothing(head) = &mut self.told else {
-            return None;
-        };
-        head.cut(self.argument, &self.kept);
-        self.want_nothing();
-        Some(self.tell(session))
+    fn is_head_awaited(&self) -> bool {
+        self.told.is_none() && !matches!(self.at, At::Begin | At::Inline | At::End)
     }
 
-    fn want_nothing(&mut self) {
-        self.wanted = 0;
-        self.kept.clear();
+    fn is_head_full(&self) -> bool {
+        self.is_head_awaited() && self.offset - self.begin >= HEAD_BYTES_MAX as u64
     }
 
-    fn step(&mut self, window: &[u8], session: &mut Session) -> Step {
+    fn step(&mut self, window: &[u8]) -> (usize, Stop) {
         match &mut self.at {
-            At::Begin => self.first(window[0], session),
+            At::Begin => self.first(window),
+            At::Dollar => self.dollar(window),
+            At::Payload(_) | At::Cr | At::Lf => self.payload(window),
             At::Count(number) => match number.scan(window) {
-                (read, Scan::More) => (read, None),
-                (read, Scan::Bad) => (read, Some(lost(session, Lost::NotTheProtocol))),
-                (read, Scan::Done(count)) => self.counted(read, count, session),
+                (read, Scan::More) => (read, Stop::Nothing),
+                (read, Scan::Bad) => (read, BAD),
+                (read, Scan::Done(count)) => (read, self.counted(count)),
             },
-            At::Dollar if window[0] == b'$' => {
-                self.at = At::Length(Number::strict());
-                (1, None)
-            }
-            At::Dollar => (0, Some(lost(session, Lost::NotTheProtocol))),
             At::Length(number) => match number.scan(window) {
-                (read, Scan::More) => (read, None),
+                (read, Scan::More) => (read, Stop::Nothing),
                 (read, Scan::Done(length)) if length >= 0 => {
                     self.measured(length as u64);
-                    (read, None)
+                    (read, Stop::Nothing)
                 }
-                (read, _) => (read, Some(lost(session, Lost::NotTheProtocol))),
+                (read, _) => (read, BAD),
             },
-            At::Payload(_) | At::Cr | At::Lf => self.payload(window, session),
-            At::Inline => self.line(window, session),
-            At::End => (0, None),
+            At::Inline => self.line(window),
+            At::End => (0, Stop::Nothing),
         }
     }
 
-    fn first(&mut self, byte: u8, session: &mut Session) -> Step {
-        match byte {
-            TLS_HANDSHAKE if self.offset == 0 => (0, Some(lost(session, Lost::Encrypted))),
-            b'*' => {
-                self.begin = self.offset;
-                self.at = At::Count(Number::strict());
-                (1, None)
-            }
+    fn first(&mut self, window: &[u8]) -> (usize, Stop) {
+        self.begin = self.offset;
+        self.told = None;
+        match window[0] {
+            TLS_HANDSHAKE if self.offset == 0 => (0, Stop::Lost(Lost::Encrypted)),
+            b'*' => match number::quick(&window[1..]) {
+                Some((count, read)) => (1 + read, self.counted(count)),
+                None => {
+                    self.at = At::Count(Number::strict());
+                    (1, Stop::Nothing)
+                }
+            },
             b' ' | b'\t' | b'\r' | b'\n' | 0x21..=0x7e => {
-                self.begin = self.offset;
                 self.at = At::Inline;
-                (0, None)
+                (0, Stop::Nothing)
             }
-            _ => (0, Some(lost(session, Lost::NotTheProtocol))),
+            _ => (0, BAD),
         }
     }
 
-    fn counted(&mut self, read: usize, count: i64, session: &mut Session) -> Step {
+    fn counted(&mut self, count: i64) -> Stop {
         if count <= 0 {
             self.at = At::Begin;
-            return (read, Some(Up::Aside));
+            return Stop::Aside;
         }
         // The store itself takes no more.
         if count > i64::from(i32::MAX) {
-            return (read, Some(lost(session, Lost::NotTheProtocol)));
+            return BAD;
         }
         self.argument_count = count as u32;
         self.argument = 0;
-        self.told = Told::Nothing(Head::new(self.argument_count));
+        self.head.begin(self.argument_count);
         self.at = At::Dollar;
-        (read, None)
+        Stop::Nothing
+    }
+
+    /// The begin of an argument, and all of it if it is short and there.
+    fn dollar(&mut self, window: &[u8]) -> (usize, Stop) {
+        if window[0] != b'$' {
+            return (0, BAD);
+        }
+        let Some((length, digits)) = number::quick(&window[1..]) else {
+            self.at = At::Length(Number::strict());
+            return (1, Stop::Nothing);
+        };
+        let read = 1 + digits;
+        self.measured(length as u64);
+        match whole(&window[read..], length as u64) {
+            Some((argument, more)) => {
+                let kept = &argument[..argument.len().min(self.wanted)];
+                (read + more, self.passed(kept))
+            }
+            None => (read, Stop::Nothing),
+        }
     }
 
     fn measured(&mut self, length: u64) {
         self.argument_bytes = length;
         self.kept.clear();
-        self.wanted = match &self.told {
-            Told::Nothing(head) => head.wanted(self.argument),
-            Told::Head(_, Effect::ClientReply) if self.argument == REPLY_MODE_AT => {
+        self.wanted = match self.told {
+            None => self.head.wanted(self.argument),
+            Some((_, Effect::ClientReply)) if self.argument == REPLY_MODE_AT => {
                 REPLY_MODE_BYTES_MAX
             }
-            Told::Head(..) => 0,
+            Some(_) => 0,
         };
         self.at = if length > 0 {
             At::Payload(length)
@@ -203,127 +226,110 @@ impl Requests {
         };
     }
 
-    fn payload(&mut self, window: &[u8], session: &mut Session) -> Step {
+    fn payload(&mut self, window: &[u8]) -> (usize, Stop) {
         match self.at {
-            At::Payload(length) if self.kept.is_empty() => {
-                if let Some((argument, read)) = whole(window, length) {
-                    let kept = &argument[..argument.len().min(self.wanted)];
-                    return (read, self.passed(kept, session));
-                }
-                self.piece(window, length)
+            At::Payload(left) => {
+                let read =
+                    usize::try_from(left).map_or(window.len(), |left| left.min(window.len()));
+                let keep = read.min(self.wanted - self.kept.len());
+                self.kept.extend_from_slice(&window[..keep]);
+                let left = left - read as u64;
+                self.at = if left > 0 { At::Payload(left) } else { At::Cr };
+                (read, Stop::Nothing)
             }
-            At::Payload(left) => self.piece(window, left),
             At::Cr if window[0] == b'\r' => {
                 self.at = At::Lf;
-                (1, None)
+                (1, Stop::Nothing)
             }
             At::Lf if window[0] == b'\n' => {
                 let kept = std::mem::take(&mut self.kept);
-                let event = self.passed(&kept, session);
+                let stop = self.passed(&kept);
                 self.kept = kept;
                 self.kept.clear();
-                (1, event)
+                (1, stop)
             }
-            _ => (0, Some(lost(session, Lost::NotTheProtocol))),
+            _ => (0, BAD),
         }
-    }
-
-    /// A part of an argument, or all of it without its CR LF.
-    fn piece(&mut self, window: &[u8], left: u64) -> Step {
-        let read = usize::try_from(left).map_or(window.len(), |left| left.min(window.len()));
-        let keep = read.min(self.wanted - self.kept.len());
-        self.kept.extend_from_slice(&window[..keep]);
-        let left = left - read as u64;
-        self.at = if left > 0 { At::Payload(left) } else { At::Cr };
-        (read, None)
     }
 
     /// An argument has passed, with its CR LF.
-    fn passed(&mut self, kept: &[u8], session: &mut Session) -> Option<Up> {
+    fn passed(&mut self, kept: &[u8]) -> Stop {
         let at = self.argument;
         self.argument += 1;
-        self.at = if self.argument < self.argument_count {
-            At::Dollar
-        } else {
-            At::End
-        };
-        match &mut self.told {
-            Told::Nothing(head) => {
-                head.argument(at, kept, self.argument_bytes);
-                (head.is_complete() || matches!(self.at, At::End)).then(|| self.tell(session))
+        let is_end = self.argument == self.argument_count;
+        self.at = if is_end { At::End } else { At::Dollar };
+        match self.told {
+            None => {
+                self.head.argument(at, kept, self.argument_bytes);
+                if is_end || self.head.is_complete() {
+                    return Stop::Head;
+                }
             }
-            Told::Head(_, Effect::ClientReply) if at == REPLY_MODE_AT => {
+            Some((_, Effect::ClientReply)) if at == REPLY_MODE_AT => {
                 self.reply_mode = reply_mode(kept).filter(|_| self.argument_count == 3);
-                None
             }
-            Told::Head(..) => None,
+            Some(_) => {}
         }
+        Stop::Nothing
     }
 
     fn tell(&mut self, session: &mut Session) -> Up {
-        let Told::Nothing(head) = &mut self.told else {
-            unreachable!("a head is told once");
-        };
-        let head = std::mem::replace(head, Head::new(0));
-        let effect = head.effect();
-        match session.begin(effect, head.argument_count()) {
+        let effect = self.head.effect();
+        match session.begin(effect, self.argument_count) {
             Ok((id, in_transaction)) => {
-                self.told = Told::Head(id, effect);
-                Up::Head(head.into_command(id, in_transaction))
+                self.told = Some((id, effect));
+                Up::Head(self.head.take_command(id, in_transaction))
             }
             Err(reason) => lost(session, reason),
         }
     }
 
     fn end(&mut self, session: &mut Session) -> Up {
-        let Told::Head(id, _) = self.told else {
-            unreachable!("a head is told before the end");
-        };
         if let Some(mode) = self.reply_mode.take() {
             session.reply_mode(mode);
         }
         self.at = At::Begin;
+        let (id, _) = self.told.expect("a head is told before the end");
         let bytes = self.offset - self.begin;
         Up::End { id, bytes }
     }
 
     /// A command in a line of its own. The store itself takes none above the limit of a head.
-    fn line(&mut self, window: &[u8], session: &mut Session) -> Step {
+    fn line(&mut self, window: &[u8]) -> (usize, Stop) {
         for (at, &byte) in window.iter().enumerate() {
             let is_control = byte.is_ascii_control() && !inline::is_space(byte);
             if is_control || self.kept.len() == HEAD_BYTES_MAX {
-                return (at, Some(lost(session, Lost::NotTheProtocol)));
+                return (at, BAD);
             }
             if byte == b'\n' {
                 let line = std::mem::take(&mut self.kept);
-                return (at + 1, self.typed(&line, session));
+                return (at + 1, self.typed(&line));
             }
             self.kept.push(byte);
         }
-        (window.len(), None)
+        (window.len(), Stop::Nothing)
     }
 
-    fn typed(&mut self, line: &[u8], session: &mut Session) -> Option<Up> {
+    fn typed(&mut self, line: &[u8]) -> Stop {
         let Some(words) = inline::words(line) else {
-            return Some(lost(session, Lost::NotTheProtocol));
+            return BAD;
         };
         if words.is_empty() {
             self.at = At::Begin;
-            return Some(Up::Aside);
+            return Stop::Aside;
         }
         self.argument_count = words.len() as u32;
-        let mut head = Head::new(self.argument_count);
+        self.head.begin(self.argument_count);
         for (at, word) in words.iter().enumerate() {
             let at = at as u32;
-            let kept = &word[..word.len().min(head.wanted(at))];
-            head.argument(at, kept, word.len() as u64);
+            let kept = &word[..word.len().min(self.head.wanted(at))];
+            self.head.argument(at, kept, word.len() as u64);
         }
-        if head.effect() == Effect::ClientReply && words.len() == 3 {
+        if self.head.effect() == Effect::ClientReply && words.len() == 3 {
             self.reply_mode = reply_mode(&words[2]);
         }
-        self.told = Told::Nothing(head);
         self.at = At::End;
-        Some(self.tell(session))
+        Stop::Head
     }
 
     #[cfg(test)]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod conversation;
 mod copy;
 mod cycles;
 mod failures;

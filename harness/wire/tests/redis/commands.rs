@@ -46,6 +46,7 @@ fn keys_are_found_by_their_count() {
     assert_eq!(head("SINTERCARD 2 a b LIMIT 1"), "SINTERCARD a b");
     assert_eq!(head("BLMPOP 0 2 a b LEFT"), "BLMPOP a b");
     assert_eq!(head("ZMPOP 1 a MIN"), "ZMPOP a");
+    assert_eq!(head("MSETEX 2 a 1 b 2 EX 9"), "MSETEX a b");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use touchstone_wire::{Command, CommandId, Dialogue, Down, Lost, ReplyKind, Up};
 
 /// One connection.
 #[derive(Default)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// The same connection, read whole, byte by byte, and in pieces of three.
     copies: [RedisDialogue; 3],
     heads: Vec<Command>,
@@ -16,7 +16,7 @@ const PIECES: [usize; 3] = [usize::MAX, 1, 3];
 impl Exchange {
     /// What is told of bytes from the service, in words.
     #[track_caller]
-    pub fn up(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
+    pub(crate) fn up(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
         let mut all = Vec::new();
         for (dialogue, piece) in self.copies.iter_mut().zip(PIECES) {
             all.push(up(dialogue, bytes.as_ref(), piece));
@@ -30,7 +30,7 @@ impl Exchange {
 
     /// What is told of bytes from the store, in words.
     #[track_caller]
-    pub fn down(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
+    pub(crate) fn down(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
         let mut all = Vec::new();
         for (dialogue, piece) in self.copies.iter_mut().zip(PIECES) {
             all.push(down(dialogue, bytes.as_ref(), piece));
@@ -41,31 +41,31 @@ impl Exchange {
     }
 
     /// The heads among the last events from the service.
-    pub fn heads(&self) -> &[Command] {
+    pub(crate) fn heads(&self) -> &[Command] {
         &self.heads
     }
 
-    pub fn withhold(&mut self, id: u64) {
+    pub(crate) fn withhold(&mut self, id: u64) {
         for dialogue in &mut self.copies {
             dialogue.withhold(CommandId(id));
         }
     }
 
-    pub fn oldest_pending(&self) -> Option<u64> {
+    pub(crate) fn oldest_pending(&self) -> Option<u64> {
         self.copies[0].oldest_pending().map(|id| id.0)
     }
 
-    pub fn down_is_between(&self) -> bool {
+    pub(crate) fn down_is_between(&self) -> bool {
         self.copies[0].down_is_between()
     }
 
-    pub fn lost(&self) -> Option<Lost> {
+    pub(crate) fn lost(&self) -> Option<Lost> {
         self.copies[0].lost()
     }
 }
 
 /// Events and where they lie behind the begin of the input.
-pub fn up(dialogue: &mut RedisDialogue, bytes: &[u8], piece: usize) -> Vec<(usize, Up)> {
+pub(crate) fn up(dialogue: &mut RedisDialogue, bytes: &[u8], piece: usize) -> Vec<(usize, Up)> {
     drive(bytes, piece, |rest| {
         let advance = dialogue.up(rest);
         (advance.consumed, advance.event)
@@ -73,7 +73,7 @@ pub fn up(dialogue: &mut RedisDialogue, bytes: &[u8], piece: usize) -> Vec<(usiz
 }
 
 /// The same for the other direction.
-pub fn down(dialogue: &mut RedisDialogue, bytes: &[u8], piece: usize) -> Vec<(usize, Down)> {
+pub(crate) fn down(dialogue: &mut RedisDialogue, bytes: &[u8], piece: usize) -> Vec<(usize, Down)> {
     drive(bytes, piece, |rest| {
         let advance = dialogue.down(rest);
         (advance.consumed, advance.event)
@@ -157,13 +157,13 @@ fn down_words(event: &Down) -> String {
 }
 
 /// A command as a client sends it.
-pub fn command(words: &str) -> Vec<u8> {
+pub(crate) fn command(words: &str) -> Vec<u8> {
     let words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
     array(&words)
 }
 
 /// The same, of any bytes.
-pub fn array(words: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn array(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());

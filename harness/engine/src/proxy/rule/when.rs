@@ -15,6 +15,8 @@ pub enum Nth {
     Only(u64),
     /// This one and all that follow.
     From(u64),
+    /// The ones whose number is a multiple of this.
+    Each(u64),
 }
 
 impl Nth {
@@ -23,6 +25,7 @@ impl Nth {
             Nth::Every => true,
             Nth::Only(nth) => ordinal == nth,
             Nth::From(nth) => ordinal >= nth,
+            Nth::Each(step) => ordinal.is_multiple_of(step),
         }
     }
 }
@@ -95,6 +98,13 @@ impl When {
         self
     }
 
+    /// Of those that match all else, each whose number is a multiple of this.
+    #[must_use]
+    pub fn each(mut self, step: u64) -> Self {
+        self.nth = Nth::Each(step);
+        self
+    }
+
     pub(crate) fn matches(&self, connection: u64, command: &Command) -> bool {
         self.is_met(connection, &command.name, &command.keys)
     }
@@ -127,6 +137,7 @@ impl fmt::Display for When {
             Nth::Every => f.write_str("any ")?,
             Nth::Only(nth) => write!(f, "number {nth} of ")?,
             Nth::From(nth) => write!(f, "number {nth} and later of ")?,
+            Nth::Each(step) => write!(f, "each multiple of {step} of ")?,
         }
         match &self.command {
             Some(glob) => write!(f, "{glob}")?,
@@ -228,6 +239,7 @@ mod tests {
         assert_eq!(acts_on(When::any()), [1, 2, 3, 4]);
         assert_eq!(acts_on(When::any().nth(2)), [2]);
         assert_eq!(acts_on(When::any().from_nth(3)), [3, 4]);
+        assert_eq!(acts_on(When::any().each(2)), [2, 4]);
     }
 
     #[test]

@@ -49,16 +49,23 @@ pub struct ReplyRecord {
 /// One line for a report: bytes that are no text are escaped, the value of a command is not in it.
 impl std::fmt::Display for CommandRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.name)?;
+        // A statement begins with its name; a prepared one does not.
+        let has_own_name = self.keys.first().is_some_and(|text| {
+            let name = self.name.as_bytes();
+            text.len() > name.len() && text[..name.len()].eq_ignore_ascii_case(name)
+        });
+        if !has_own_name {
+            write!(f, "{} ", self.name)?;
+        }
         for key in self.keys.iter().take(3) {
-            write!(f, " {}", key.escape_ascii())?;
+            write!(f, "{} ", key.escape_ascii())?;
         }
         if self.keys.len() > 3 {
-            write!(f, " and {} keys", self.keys.len() - 3)?;
+            write!(f, "and {} keys ", self.keys.len() - 3)?;
         }
         match &self.reply {
-            Some(reply) => write!(f, " -> {}", describe(&reply.kind))?,
-            None => f.write_str(" -> no reply")?,
+            Some(reply) => write!(f, "-> {}", describe(&reply.kind))?,
+            None => f.write_str("-> no reply")?,
         }
         match self.rule {
             Some(rule) => write!(f, " [{rule}]"),
