@@ -253,7 +253,7 @@ async fn release(
 ) -> Answer<Released> {
     let asked = match body.is_empty() {
         true => Release::default(),
-        false => serde_json::from_slice(&body).map_err(ApiError::bad_body)?,
+        false => crate::body::object(&body)?,
     };
     let proxies = proxies.lock().await;
     let guard = &proxies.get(&proxy)?.rule(rule)?.guard;

@@ -90,7 +90,7 @@ impl From<ProxyError> for ApiError {
             ProxyError::NotDecoded { .. } => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
         let causes: String = causes.map(|cause| format!(": {cause}")).collect();
         Self::new(status, format!("{error}{causes}"))
     }

@@ -9,6 +9,7 @@
 
 mod address;
 mod api;
+mod body;
 mod error;
 mod metrics;
 mod proxies;

@@ -1,6 +1,7 @@
 //! All proxies, by name.
 
 use crate::address::Reach;
+use crate::body;
 use crate::error::ApiError;
 use crate::proxy::{ProxyView, RemoteProxy, Wanted, WireProtocol};
 use serde::Deserialize;
@@ -63,8 +64,8 @@ impl Proxies {
     ///
     /// # Errors
     /// It is no such list, or one of them has no name or no upstream.
-    pub fn read_list(body: &[u8]) -> Result<Vec<ProxySpec>, ApiError> {
-        let specs: Vec<ProxySpec> = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+    pub fn read_list(bytes: &[u8]) -> Result<Vec<ProxySpec>, ApiError> {
+        let specs: Vec<ProxySpec> = body::objects(bytes)?;
         for (index, spec) in specs.iter().enumerate() {
             spec.check(&format!(" at proxy {}", index + 1))?;
         }
@@ -79,8 +80,8 @@ impl Proxies {
         self.add(spec).await.map(|view| view.listen)
     }
 
-    pub(crate) async fn create_from(&mut self, body: &[u8]) -> Result<ProxyView, ApiError> {
-        let spec: ProxySpec = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+    pub(crate) async fn create_from(&mut self, bytes: &[u8]) -> Result<ProxyView, ApiError> {
+        let spec: ProxySpec = body::object(bytes)?;
         self.add(spec).await
     }
 
@@ -138,9 +139,9 @@ impl Proxies {
         self.open(wanted).await
     }
 
-    pub(crate) async fn update(&mut self, name: &str, body: &[u8]) -> Result<ProxyView, ApiError> {
+    pub(crate) async fn update(&mut self, name: &str, bytes: &[u8]) -> Result<ProxyView, ApiError> {
         let before = self.get(name)?.view();
-        let change: ProxyChange = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+        let change: ProxyChange = body::object(bytes)?;
         let spec = ProxySpec {
             name: before.name,
             listen: change.listen.unwrap_or(before.listen),

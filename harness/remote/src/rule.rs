@@ -1,5 +1,6 @@
 //! Our own rules: what is done to the nth command of a kind, as JSON.
 
+use crate::body;
 use crate::error::ApiError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -216,8 +217,8 @@ impl From<Seen> for SeenView {
 
 impl RemoteRule {
     /// Reads what a client sent, and puts it in force.
-    pub(crate) async fn inject(id: u64, body: &[u8], proxy: &Proxy) -> Result<Self, ApiError> {
-        let new: NewRule = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+    pub(crate) async fn inject(id: u64, bytes: &[u8], proxy: &Proxy) -> Result<Self, ApiError> {
+        let new: NewRule = body::object(bytes)?;
         let rule = Rule::new(new.when.read()?, new.r#do.read()?);
         let watch = rule.watch();
         let guard = proxy.inject(rule).await?;

@@ -1,8 +1,8 @@
 //! Toxics: faults of the line in Toxiproxy's words and units.
 
+use crate::body;
 use crate::error::ApiError;
 use crate::rule::distribution;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -116,17 +116,14 @@ pub(crate) struct LimitDataAttributes {
 
 impl Attributes {
     fn read(kind: &str, fields: Map<String, Value>) -> Result<Self, ApiError> {
-        fn of<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
-            serde_json::from_value(Value::Object(fields)).map_err(ApiError::bad_body)
-        }
         let read = match kind {
-            "latency" => Attributes::Latency(of(fields)?),
-            "bandwidth" => Attributes::Bandwidth(of(fields)?),
-            "slow_close" => Attributes::SlowClose(of(fields)?),
-            "timeout" => Attributes::Timeout(of(fields)?),
-            "reset_peer" => Attributes::ResetPeer(of(fields)?),
-            "slicer" => Attributes::Slicer(of(fields)?),
-            "limit_data" => Attributes::LimitData(of(fields)?),
+            "latency" => Attributes::Latency(body::fields(fields)?),
+            "bandwidth" => Attributes::Bandwidth(body::fields(fields)?),
+            "slow_close" => Attributes::SlowClose(body::fields(fields)?),
+            "timeout" => Attributes::Timeout(body::fields(fields)?),
+            "reset_peer" => Attributes::ResetPeer(body::fields(fields)?),
+            "slicer" => Attributes::Slicer(body::fields(fields)?),
+            "limit_data" => Attributes::LimitData(body::fields(fields)?),
             _ => return Err(ApiError::refused("invalid toxic type")),
         };
         if let Attributes::Latency(LatencyAttributes {
@@ -160,8 +157,8 @@ fn checked_toxicity(toxicity: f32) -> Result<f32, ApiError> {
 
 impl Toxic {
     /// Reads what a client sent to make one. Its name is the type and the stream if it has none.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let new: NewToxic = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ApiError> {
+        let new: NewToxic = body::object(bytes)?;
         direction(&new.stream)?;
         let name = match new.name.as_str() {
             "" => format!("{}_{}", new.kind, new.stream),
@@ -177,8 +174,8 @@ impl Toxic {
     }
 
     /// The toxic after a change: what the change does not name stays.
-    pub(crate) fn changed(&self, body: &[u8]) -> Result<Self, ApiError> {
-        let change: ToxicChange = serde_json::from_slice(body).map_err(ApiError::bad_body)?;
+    pub(crate) fn changed(&self, bytes: &[u8]) -> Result<Self, ApiError> {
+        let change: ToxicChange = body::object(bytes)?;
         let mut fields = self.attributes.fields();
         fields.extend(change.attributes.unwrap_or_default());
         Ok(Self {

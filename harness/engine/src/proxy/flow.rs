@@ -134,10 +134,12 @@ impl Flow {
 
     /// Takes a fault's shapers away; whether they have left a hole in the stream.
     pub(crate) fn heal(&mut self, fault_id: u64) -> bool {
-        let is_healed = |shaper: &Box<dyn Shaper>| shaper.fault_id() == fault_id;
-        let mut healed = self.shapers.iter().filter(|shaper| is_healed(shaper));
-        let has_hole = healed.any(|shaper| shaper.has_lost_bytes());
-        self.shapers.retain(|shaper| !is_healed(shaper));
+        let mut has_hole = false;
+        self.shapers.retain(|shaper| {
+            let is_healed = shaper.fault_id() == fault_id;
+            has_hole |= is_healed && shaper.has_lost_bytes();
+            !is_healed
+        });
         // With another one in force, what is held back keeps its time.
         if self.shapers.is_empty() {
             self.release();

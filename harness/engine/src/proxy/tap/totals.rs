@@ -1,6 +1,5 @@
 //! How often each command came, and how often the server refused it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Names come from the wire: what comes beyond so many is counted together, as [`OTHER`].
@@ -19,30 +18,28 @@ pub struct CommandTotal {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Totals(BTreeMap<Cow<'static, str>, CommandTotal>);
+pub(super) struct Totals(BTreeMap<String, CommandTotal>);
 
 impl Totals {
-    pub(super) fn command(&mut self, name: &Cow<'static, str>) {
-        self.of(name).commands += 1;
+    pub(super) fn command(&mut self, name: &str) {
+        self.change(name, |total| total.commands += 1);
     }
 
-    pub(super) fn refused(&mut self, name: &Cow<'static, str>) {
-        self.of(name).errors += 1;
+    pub(super) fn refused(&mut self, name: &str) {
+        self.change(name, |total| total.errors += 1);
     }
 
     pub(super) fn get(&self) -> BTreeMap<String, CommandTotal> {
-        let owned = |(name, total): (&Cow<'static, str>, &CommandTotal)| (name.to_string(), *total);
-        self.0.iter().map(owned).collect()
+        self.0.clone()
     }
 
-    fn of(&mut self, name: &Cow<'static, str>) -> &mut CommandTotal {
-        let is_known = self.0.contains_key(name);
-        let name = if is_known || self.0.len() < NAMES_MAX {
-            name.clone()
-        } else {
-            Cow::Borrowed(OTHER)
-        };
-        self.0.entry(name).or_default()
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut CommandTotal)) {
+        if let Some(known) = self.0.get_mut(name) {
+            return change(known);
+        }
+        let is_full = self.0.len() >= NAMES_MAX;
+        let name = if is_full { OTHER } else { name };
+        change(self.0.entry(name.to_owned()).or_default());
     }
 }
 
@@ -54,7 +51,7 @@ mod tests {
     fn whoever_invents_names_does_not_fill_the_memory() {
         let mut totals = Totals::default();
         for index in 0..3 * NAMES_MAX {
-            totals.command(&Cow::Owned(format!("COMMAND{index}")));
+            totals.command(&format!("COMMAND{index}"));
         }
         let totals = totals.get();
         assert_eq!(totals.len(), NAMES_MAX + 1);
