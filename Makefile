@@ -14,15 +14,18 @@ SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest images-if-needed images build check test fuzz bench bench-proxy lint fmt clean help
+.PHONY: setup tools nextest openssl images-if-needed images build check test fuzz bench bench-proxy lint fmt clean help
 
-setup: tools nextest images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
+setup: tools nextest openssl images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
 
 tools:
 	@fixtures/setup/tools
 
 nextest:
 	@fixtures/setup/nextest
+
+openssl:
+	@fixtures/setup/openssl
 
 images-if-needed:
 	@fixtures/setup/images
@@ -36,7 +39,7 @@ build: ## build the gate and the reference backend
 check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 --provider process', DEFECT=name)
 	$(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
 
-test: tools nextest images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
+test: tools nextest openssl images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc --quiet
 	$(CARGO) nextest run --locked --workspace $(ARGS)
@@ -55,7 +58,7 @@ bench-proxy: ## measure the proxy beside HAProxy, about five minutes (ARGS='--re
 	@fixtures/setup/tools haproxy
 	$(CARGO) bench --locked --package touchstone-benches --bench proxy -- $(ARGS)
 
-lint: ## formatting, clippy, rustdoc: nothing may be left to say
+lint: openssl ## formatting, clippy, rustdoc: nothing may be left to say
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet

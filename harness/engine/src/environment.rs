@@ -339,6 +339,7 @@ impl Environment {
             name,
             seed,
             protocol,
+            listen: None,
         };
         let proxy = self.proxies.open(config).await?;
         proxy.set_upstream(self.store(kind).address().await).await?;

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
-use touchstone_engine::proxy::{ConnectionRecord, Direction, Latency};
+use touchstone_engine::proxy::{ConnectionRecord, Delay, Direction, Latency};
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::store::redis::foreign_clients;
@@ -43,8 +43,7 @@ async fn declared_size(context: &Context) -> Result<(), Stop> {
     let samples = Samples::start(&environment).await?;
     call(&instance, OperationName::KvSet, 0).await?;
     let held = Latency {
-        delay: HELD,
-        jitter: Duration::ZERO,
+        delay: Delay::fixed(HELD),
         direction: Direction::Down,
     };
     let held = environment

@@ -11,7 +11,7 @@ use touchstone_engine::fault::{FaultGuard, ServerFaultKind};
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::prober::{PROBE_PERIOD, Prober};
-use touchstone_engine::proxy::{Blackhole, Direction, Latency, Scope};
+use touchstone_engine::proxy::{Blackhole, Delay, Direction, Latency, Scope};
 use touchstone_engine::scenario::{Context, OrFail, Stop, demand, expect};
 use touchstone_engine::store::StoreKind;
 
@@ -264,8 +264,7 @@ impl<'a> Watch<'a> {
 /// Replies that take this long on their way: one way only, so that a round trip takes no longer.
 pub(crate) fn late(delay: Duration) -> Latency {
     Latency {
-        delay,
-        jitter: Duration::ZERO,
+        delay: Delay::fixed(delay),
         direction: Direction::Down,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::fleet::micros;
 use super::load::{Call, Load};
+use crate::health::story::late;
 use crate::store_view::StoreView;
 use futures::FutureExt;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use touchstone_core::{Criterion, Finding, Profile};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
-use touchstone_engine::proxy::{ConnectionRecord, Direction, Ending, Latency};
+use touchstone_engine::proxy::{ConnectionRecord, Ending};
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
@@ -21,11 +22,7 @@ const ROUND: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(2);
 /// Each answer of Redis takes this long, as across a network: so that to reconnect, with its few round
 /// trips, takes longer than it takes to notice the loss, and what is refused meanwhile is seen.
-const FAR_AWAY: Latency = Latency {
-    delay: Duration::from_millis(30),
-    jitter: Duration::ZERO,
-    direction: Direction::Down,
-};
+const FAR_AWAY: Duration = Duration::from_millis(30);
 const GRACE: Duration = Duration::from_secs(2);
 /// Until the service has read the end that we have passed on to it, a request still counts as in
 /// flight: that may take this long, and longer on cores that kept our own threads waiting.
@@ -47,7 +44,7 @@ async fn carries_on(context: &Context) -> Result<(), Stop> {
     let (environment, instance) = context.start().await?;
     let (clock, operation) = (context.clock(), OperationName::KvSet);
     let latency = environment
-        .network_fault(&instance.wiring, StoreKind::Redis, FAR_AWAY)
+        .network_fault(&instance.wiring, StoreKind::Redis, late(FAR_AWAY))
         .await?;
     let began = Instant::now();
     let load = Load::start(&instance.http, clock, operation, REQUEST_PERIOD);
@@ -175,7 +172,7 @@ async fn see_killed(
         }
         match of_kill.by_ref().filter_map(|c| c.ended_at).max() {
             // The end is held on its way like everything else.
-            Some(at) => Look::Ready(context.clock().at_us(at + FAR_AWAY.delay)),
+            Some(at) => Look::Ready(context.clock().at_us(at + FAR_AWAY)),
             None => Look::NotYet("there was none".to_owned()),
         }
     });

@@ -6,4 +6,7 @@ mod interruption;
 mod leaks;
 mod mutants;
 mod output;
+mod proxy;
+mod proxy_client;
+mod proxy_rules;
 mod support;

@@ -21,6 +21,8 @@ pub struct ProxyConfig {
     pub seed: Seed,
     /// What its bytes mean.
     pub protocol: Protocol,
+    /// Where it listens, IPv4. `None`, or port 0: on a free port of loopback, or of that address.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What the bytes of a proxy mean.
@@ -102,6 +104,16 @@ impl Proxy {
     /// Totals so far.
     pub async fn counters(&self) -> Result<Counters, ProxyError> {
         self.call(|server, _| server.counters.get()).await
+    }
+
+    /// How many connections are open.
+    pub async fn open_connections(&self) -> Result<u64, ProxyError> {
+        self.call(|server, _| {
+            let mut open = 0;
+            server.for_each_live(|connection| open += u64::from(!connection.is_closed()));
+            open
+        })
+        .await
     }
 
     /// The place that the next command will have in the trace: a begin for [`Proxy::trace`].

@@ -332,6 +332,10 @@ impl Tap {
     }
 
     fn reply_begins(&mut self, id: CommandId, out: &mut Outlet<'_>) {
+        // What came before it and had no reply is owed none: CLIENT REPLY OFF.
+        while self.pending.front().is_some_and(|pending| pending.id < id) {
+            self.pending.pop_front();
+        }
         let pending = self.pending.front().filter(|pending| pending.id == id);
         let acting = pending.and_then(|pending| pending.acting.as_deref());
         let Some(Acting { rule, on }) = acting.filter(|acting| !acting.rule.is_healed()) else {
