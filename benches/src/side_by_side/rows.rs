@@ -28,6 +28,15 @@ pub struct Row {
 /// A figure of one way in one round.
 type Figure<'a> = &'a dyn Fn(&Round, Way) -> Option<f64>;
 
+/// A quantile of a kind of round trips.
+type Quantile = fn(&Latency) -> f64;
+
+/// The samples of one state of the thread.
+type State = fn(&FaultSamples) -> &Samples;
+
+/// One kind of load in a round.
+type Kind<T> = fn(&Round) -> &BTreeMap<Way, T>;
+
 /// A figure's way, by the way that it is compared with, and the goal for the ratio.
 type Aim = (Way, Way, Goal);
 
@@ -44,11 +53,11 @@ const EXCESS_US: Goal = Goal::AtMost(300.0);
 /// All lines.
 pub(super) fn all(rounds: &[Round]) -> Vec<Row> {
     let mut rows = Vec::new();
-    let pings: [(&str, fn(&Round) -> &BTreeMap<Way, Latency>); 2] = [
+    let pings: [(&str, Kind<Latency>); 2] = [
         ("c=1", |round| &round.ping_one),
         ("c=32", |round| &round.ping_many),
     ];
-    let quantiles: [(&str, fn(&Latency) -> f64); 2] =
+    let quantiles: [(&str, Quantile); 2] =
         [("p50", |seen| seen.p50_us), ("p99", |seen| seen.p99_us)];
     for (clients, of_round) in pings {
         for (name, quantile) in quantiles {
@@ -64,7 +73,7 @@ pub(super) fn all(rounds: &[Round]) -> Vec<Row> {
             rows.extend(Row::compared(rounds, &what, &added, aims));
         }
     }
-    let loads: [(&str, fn(&Round) -> &BTreeMap<Way, Throughput>, Goal, f64); 3] = [
+    let loads: [(&str, Kind<Throughput>, Goal, f64); 3] = [
         ("GET P=16, k/s", |round| &round.pipelined, PIPELINED, 1e3),
         ("GET 1 MiB, per s", |round| &round.large_get, LARGE, 1.0),
         ("SET 1 MiB, per s", |round| &round.large_set, LARGE, 1.0),
@@ -90,7 +99,7 @@ fn aim((way, against): (Way, Way), goal: Goal) -> Aim {
 }
 
 fn faults(rounds: &[Round]) -> Vec<Row> {
-    let states: [(&str, fn(&FaultSamples) -> &Samples); 2] = [
+    let states: [(&str, State); 2] = [
         ("idle", |faults| &faults.idle),
         ("busy", |faults| &faults.busy),
     ];
@@ -111,18 +120,18 @@ fn faults(rounds: &[Round]) -> Vec<Row> {
         row(
             "injected 10 ms: least excess",
             Goal::AtLeast(0.0),
-            &|samples| quantile(excess(samples), 0.0),
+            &|samples| quantile(excess(samples, 0.0), 0.0),
         );
         row("injected 10 ms: excess p99", EXCESS_US, &|samples| {
-            quantile(excess(samples), 0.99)
+            quantile(excess(samples, 0.5), 0.99)
         });
     }
     rows
 }
 
-/// What a delayed round trip took beyond the delay and the round's usual round trip.
-fn excess(samples: &Samples) -> Vec<f64> {
-    let usual = quantile(samples.plain_us.iter().copied(), 0.5);
+/// What delayed round trips took beyond the delay and this quantile of the round's others.
+fn excess(samples: &Samples, part: f64) -> Vec<f64> {
+    let usual = quantile(samples.plain_us.iter().copied(), part);
     let delay = DELAY.as_secs_f64() * 1e6;
     let delayed = samples.delayed_us.iter();
     delayed.map(|took| took - delay - usual).collect()
