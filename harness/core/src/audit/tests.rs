@@ -226,6 +226,15 @@ fn the_same_read_again_and_again_in_one_request_is_a_pattern() {
 }
 
 #[test]
+fn commands_on_several_keys_at_once_are_no_such_pattern() {
+    let batches = (0..9).fold(Course::default(), |course, nth| {
+        course.ok(&format!("UNLINK user:{nth} user:1{nth}"))
+    });
+    let whole = [span("list", 0, 100_000)];
+    assert_eq!(of_requests(batches, &whole).repeated, []);
+}
+
+#[test]
 fn a_pipeline_is_no_such_pattern() {
     let mut course = reads(9);
     for sent in &mut course.0 {

@@ -5,6 +5,7 @@
 )]
 
 mod faults;
+mod heard;
 mod pass_through;
 mod records;
 mod redis_client;
