@@ -161,7 +161,21 @@ pub(crate) struct ProviderArgs {
     pub(crate) choice: ProviderChoice,
 
     #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+
+    #[command(flatten)]
     pub(crate) images: ImageArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The Redis server for child processes [default: TOUCHSTONE_REDIS_SERVER, else found]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) redis_server: Option<PathBuf>,
+
+    /// One of another version, for CONN-1 [default: TOUCHSTONE_SECOND_REDIS_SERVER]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) second_redis_server: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

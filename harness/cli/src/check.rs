@@ -49,7 +49,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         fail_fast: args.fail_fast,
         seed: plan::seed(args.run.seed),
         report_dir,
-        command: plan::command(&args.subject, &args.provider.images),
+        command: plan::command(&args.subject, &args.provider),
     };
     let outcome = run(plan, sinks, signals.hand_over())?;
     for error in &outcome.sink_errors {

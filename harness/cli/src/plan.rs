@@ -1,6 +1,6 @@
 //! From arguments to a plan: which criteria, with which seed, on what.
 
-use crate::args::{ImageArgs, SubjectArgs};
+use crate::args::{ProviderArgs, SubjectArgs};
 use crate::error::UsageError;
 use std::path::Path;
 use touchstone_core::{Profile, Seed};
@@ -83,8 +83,8 @@ pub(crate) fn run_id() -> String {
     format!("{now}-{}", std::process::id())
 }
 
-/// How the reader can check again: with the program, the manifest and the images of this run.
-pub(crate) fn command(subject: &SubjectArgs, images: &ImageArgs) -> String {
+/// How the reader can check again: with the program, the manifest, the servers and the images of this run.
+pub(crate) fn command(subject: &SubjectArgs, provider: &ProviderArgs) -> String {
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| "touchstone".to_owned());
@@ -93,6 +93,16 @@ pub(crate) fn command(subject: &SubjectArgs, images: &ImageArgs) -> String {
         shell_word(&program),
         shell_word(&subject.path.display().to_string())
     );
+    let servers = &provider.servers;
+    for (flag, path) in [
+        ("--redis-server", &servers.redis_server),
+        ("--second-redis-server", &servers.second_redis_server),
+    ] {
+        if let Some(path) = path {
+            command += &format!(" {flag} {}", shell_word(&path.display().to_string()));
+        }
+    }
+    let images = &provider.images;
     for (flag, value) in [
         ("--redis-image", &images.redis_image),
         ("--postgres-image", &images.postgres_image),

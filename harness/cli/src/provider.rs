@@ -2,7 +2,7 @@
 
 use crate::args::{ImageArgs, ProviderArgs, ProviderChoice};
 use crate::error::EnvironmentMissing;
-use touchstone_engine::store::tools::Tools;
+use touchstone_engine::store::tools::{Asked, Tools};
 use touchstone_engine::store::{Provider, docker};
 use touchstone_engine::subject::Manifest;
 
@@ -11,8 +11,12 @@ pub(crate) fn choose(
     args: &ProviderArgs,
     manifest: &Manifest,
 ) -> anyhow::Result<(Provider, String)> {
+    let asked = Asked {
+        redis_server: args.servers.redis_server.clone(),
+        second_redis_server: args.servers.second_redis_server.clone(),
+    };
     match args.choice {
-        ProviderChoice::Process => match Tools::find() {
+        ProviderChoice::Process => match Tools::find_with(&asked) {
             Ok(tools) => Ok((Provider::Process(tools), "asked for".to_owned())),
             Err(missing) => anyhow::bail!(EnvironmentMissing(missing.to_string())),
         },
@@ -20,7 +24,7 @@ pub(crate) fn choose(
             Ok((provider, why)) => Ok((provider, format!("asked for; {why}"))),
             Err(why) => anyhow::bail!(EnvironmentMissing(why.to_string())),
         },
-        ProviderChoice::Auto => match (docker(&args.images, manifest)?, Tools::find()) {
+        ProviderChoice::Auto => match (docker(&args.images, manifest)?, Tools::find_with(&asked)) {
             (Ok(chosen), _) => Ok(chosen),
             (Err(why), Ok(tools)) => Ok((
                 Provider::Process(tools),

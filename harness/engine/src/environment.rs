@@ -91,6 +91,8 @@ pub struct Environment {
     plan: EnvironmentPlan,
     redis: Arc<Store>,
     postgres: Arc<Store>,
+    /// Beside those two, of another version.
+    second_redis: tokio::sync::Mutex<Option<Arc<Store>>>,
     proxies: ProxyThread,
     wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
@@ -123,6 +125,7 @@ impl Environment {
             plan,
             redis,
             postgres,
+            second_redis: tokio::sync::Mutex::default(),
             proxies,
             wirings,
             instances,
@@ -141,6 +144,22 @@ impl Environment {
             StoreKind::Redis => &self.redis,
             StoreKind::Postgres => &self.postgres,
         }
+    }
+
+    /// A Redis of another version, with the same user and password; `None` if no second one was named.
+    /// Nothing leads to it but what a scenario leads there.
+    pub async fn second_redis(&self) -> Result<Option<Arc<Store>>, EnvironmentError> {
+        let mut slot = self.second_redis.lock().await;
+        if let (None, Some(provider)) = (&*slot, self.plan.provider.second_redis()) {
+            // With the password of the first: the subject's environment holds, and redaction knows it.
+            let spec = ServerSpec {
+                name: format!("{}-2", self.redis.spec().name),
+                ..self.redis.spec().clone()
+            };
+            let store = Store::launch(spec, &provider, &self.plan.scope).await?;
+            *slot = Some(Arc::new(store));
+        }
+        Ok(slot.clone())
     }
 
     /// The subject's manifest.
@@ -263,8 +282,15 @@ impl Environment {
             instance.kill();
         }
         self.kill_orphans();
-        let (redis, postgres) = tokio::join!(self.redis.remove(), self.postgres.remove());
-        redis.and(postgres)
+        let second = async {
+            match self.second_redis.lock().await.take() {
+                Some(second) => second.remove().await,
+                None => Ok(()),
+            }
+        };
+        let (redis, postgres, second) =
+            tokio::join!(self.redis.remove(), self.postgres.remove(), second);
+        redis.and(postgres).and(second)
     }
 
     /// What a subject has started and left behind when it ended: no child of ours any more, but marked

@@ -11,16 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use touchstone_core::{Criterion, Profile, Verdict};
 use touchstone_engine::instance::Instance;
-use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::scenario::{Context, Scenario, Stop, demand};
 use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::manifest::Template;
 
 const ROUNDS: usize = 20;
 const READERS: u32 = 4;
-/// How long the cache may take to hold what is read again and again.
-const PRIME_DEADLINE: Duration = Duration::from_secs(5);
-const PRIME_POLL: Duration = Duration::from_millis(1);
 
 /// CACHE-3.
 pub(super) const NEVER_OLD: Scenario = Scenario {
@@ -101,39 +97,10 @@ impl Rounds<'_> {
                 current.insert(Entity::create(http, clock, &format!("new {round}")).await?)
             }
         };
-        self.prime(entity).await?;
+        entity
+            .prime(&self.instances, &self.store, self.entity_key)
+            .await?;
         self.update_among_readers(entity, round).await
-    }
-
-    /// Reads until the entry lies in the store, then once on each instance: hits.
-    async fn prime(&self, entity: &Entity) -> Result<(), Stop> {
-        let key = self
-            .entity_key
-            .fill(|name| (name == "id").then(|| entity.id.clone()));
-        let primed = poll_until(
-            "the entry in the cache",
-            PRIME_DEADLINE,
-            PRIME_POLL,
-            || async {
-                let looked = async {
-                    entity.read(&self.instances[0].http, 0).await?;
-                    self.store.exists(&key).await
-                };
-                match looked.await {
-                    Ok(true) => Look::Ready(Ok(())),
-                    Ok(false) => Look::NotYet(format!("no key `{key}` after a read")),
-                    Err(stop) => Look::Ready(Err(stop)),
-                }
-            },
-        );
-        // Without an entry nothing could be stale: no witness, no verdict.
-        primed
-            .await
-            .map_err(|timeout| Stop::unknown(timeout.to_string()))??;
-        for instance in &self.instances {
-            entity.read(&instance.http, 0).await?;
-        }
-        Ok(())
     }
 
     /// One update while readers read; once it is acknowledged each instance is read at once.

@@ -2,6 +2,7 @@
 
 mod clean;
 mod closes;
+mod early;
 mod in_flight;
 mod outage;
 mod twice;
@@ -13,4 +14,5 @@ pub(crate) const ALL: &[Scenario] = &[
     outage::FROZEN,
     outage::GONE,
     twice::SECOND_SIGNAL,
+    early::EARLY,
 ];

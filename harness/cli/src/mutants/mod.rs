@@ -50,7 +50,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<ExitCode> {
         fail_fast: false,
         seed: plan::seed(args.run.seed),
         report_dir: report_dir.clone(),
-        command: plan::command(&args.subject, &args.provider.images),
+        command: plan::command(&args.subject, &args.provider),
     };
     let outcome = run(plan, sinks, signals.hand_over())?;
     let results = results(&selection, &outcome);

@@ -150,6 +150,12 @@ fn a_store_that_does_not_start_is_told_in_its_own_words_and_is_not_the_subjects_
         3,
         &["/no/such/server", "TOUCHSTONE_REDIS_SERVER"],
     );
+    for flag in ["--redis-server", "--second-redis-server"] {
+        let mut check = place.check_fixture("crashes.toml");
+        check.args([flag, "/no/such/other"]);
+        let told = format!("`/no/such/other` not found (correct {flag})");
+        assert_refused(&mut check, 3, &[&told]);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Checks: from what was seen to a verdict. Each is linear or near it in the size of its input.
 
+pub mod backoff;
 pub mod no_stale_read;
 pub mod timeline;
 pub mod window_limit;

@@ -28,6 +28,19 @@ impl Provider {
         }
     }
 
+    /// The same, but that Redis is of another version; `None` if no second one was named.
+    pub(crate) fn second_redis(&self) -> Option<Self> {
+        let Provider::Process(tools) = self else {
+            return None;
+        };
+        let redis_server = tools.second_redis_server.clone()?;
+        Some(Provider::Process(Tools {
+            redis_server,
+            second_redis_server: None,
+            ..tools.clone()
+        }))
+    }
+
     /// Removes what the servers of a run shared. Call it once, when the last server is gone.
     pub async fn close(&self, run_id: &str) -> Result<(), docker::Why> {
         match self {

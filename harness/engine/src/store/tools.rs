@@ -11,10 +11,21 @@ const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 pub struct Tools {
     /// `redis-server` (or `valkey-server`).
     pub redis_server: PathBuf,
+    /// One of another version, for the criteria that ask for two.
+    pub second_redis_server: Option<PathBuf>,
     /// `postgres`.
     pub postgres: PathBuf,
     /// `initdb` of the same version.
     pub initdb: PathBuf,
+}
+
+/// Redis servers that somebody has asked for, before what the environment names and what is found.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Of the stores.
+    pub redis_server: Option<PathBuf>,
+    /// Of another version.
+    pub second_redis_server: Option<PathBuf>,
 }
 
 /// A program that is looked for.
@@ -42,17 +53,26 @@ fn list(missing: &[ToolSeen]) -> String {
 }
 
 impl Tools {
-    /// Looks on the PATH, then where Debian puts Postgres. `TOUCHSTONE_REDIS_SERVER` and
-    /// `TOUCHSTONE_POSTGRES_BIN` (a directory) name others; one that is named and not there is missing,
-    /// not replaced by another.
+    /// Looks on the PATH, then where Debian puts Postgres. `TOUCHSTONE_REDIS_SERVER`,
+    /// `TOUCHSTONE_SECOND_REDIS_SERVER` and `TOUCHSTONE_POSTGRES_BIN` (a directory) name others; one
+    /// that is named and not there is missing, not replaced by another.
     pub fn find() -> Result<Self, MissingTools> {
-        let (redis, postgres) = (redis_server(), postgres_server());
+        Self::find_with(&Asked::default())
+    }
+
+    /// The same with servers that were asked for.
+    pub fn find_with(asked: &Asked) -> Result<Self, MissingTools> {
+        let (redis, postgres) = (redis_server(asked), postgres_server());
+        let second = second_redis_server(asked);
         let found = (redis.path.clone(), postgres.path.clone());
-        let mut missing: Vec<ToolSeen> = [redis, postgres].into_iter().chain(helpers()).collect();
+        let second_redis_server = second.as_ref().and_then(|second| second.path.clone());
+        let servers = [redis, postgres].into_iter().chain(second);
+        let mut missing: Vec<ToolSeen> = servers.chain(helpers()).collect();
         missing.retain(|tool| tool.path.is_none());
         match found {
             (Some(redis_server), Some(postgres)) if missing.is_empty() => Ok(Self {
                 redis_server,
+                second_redis_server,
                 initdb: postgres.with_file_name("initdb"),
                 postgres,
             }),
@@ -62,8 +82,10 @@ impl Tools {
 
     /// Every program that is looked for, found or not.
     pub fn look() -> Vec<ToolSeen> {
-        [redis_server(), postgres_server()]
+        let asked = Asked::default();
+        [redis_server(&asked), postgres_server()]
             .into_iter()
+            .chain(second_redis_server(&asked))
             .chain(helpers())
             .collect()
     }
@@ -76,11 +98,28 @@ pub fn postgres_versions() -> Vec<u32> {
     versions
 }
 
-fn redis_server() -> ToolSeen {
-    named_by("TOUCHSTONE_REDIS_SERVER", Path::is_file).unwrap_or_else(|| ToolSeen {
+fn redis_server(asked: &Asked) -> ToolSeen {
+    let named = asked_for(asked.redis_server.as_ref(), "--redis-server");
+    let named = named.or_else(|| named_by("TOUCHSTONE_REDIS_SERVER", Path::is_file));
+    named.unwrap_or_else(|| ToolSeen {
         name: "redis-server".to_owned(),
         path: on_path("redis-server").or_else(|| on_path("valkey-server")),
         remedy: "install: apt-get install redis-server".to_owned(),
+    })
+}
+
+/// Looked for only where one is named.
+fn second_redis_server(asked: &Asked) -> Option<ToolSeen> {
+    let named = asked_for(asked.second_redis_server.as_ref(), "--second-redis-server");
+    named.or_else(|| named_by("TOUCHSTONE_SECOND_REDIS_SERVER", Path::is_file))
+}
+
+fn asked_for(path: Option<&PathBuf>, flag: &str) -> Option<ToolSeen> {
+    let path = path?;
+    Some(ToolSeen {
+        name: path.display().to_string(),
+        path: path.is_file().then(|| path.clone()),
+        remedy: format!("correct {flag}"),
     })
 }
 

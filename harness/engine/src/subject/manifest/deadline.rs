@@ -4,7 +4,7 @@ use super::sections::Deadlines;
 
 impl Deadlines {
     /// Each deadline's name, what this manifest allows, and the criterion's default, in milliseconds.
-    pub fn named(&self) -> [(&'static str, u64, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64, u64); 9] {
         let default = Deadlines::default();
         [
             ("ready_ms", self.ready_ms, default.ready_ms),
@@ -24,6 +24,7 @@ impl Deadlines {
                 default.health_notice_ms,
             ),
             ("recover_ms", self.recover_ms, default.recover_ms),
+            ("replace_ms", self.replace_ms, default.replace_ms),
             (
                 "degraded_answer_ms",
                 self.degraded_answer_ms,

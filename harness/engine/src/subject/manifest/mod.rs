@@ -7,6 +7,7 @@ mod audit;
 mod deadline;
 mod error;
 mod operation;
+mod reconnect;
 mod sections;
 mod template;
 mod validate;
@@ -14,6 +15,7 @@ mod validate;
 pub use audit::AuditSection;
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
+pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
 
@@ -63,6 +65,10 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// When the subject tries to reconnect to Redis.
+    pub backoff: Option<BackoffSection>,
+    /// What the subject runs as scripts in Redis.
+    pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
     /// Which commands the report tells of.
@@ -154,6 +160,18 @@ mod tests {
             text.contains("redis.prot") && text.contains("{redis.port}"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_backoff_that_cannot_be_is_named_with_what_was_expected() {
+        let backoff = |rest: &str| format!("{LEAST}[backoff]\nbase_ms = 50\n{rest}\n");
+        let capped = "cap_ms = 10\njitter = { low = 0.5, high = 1.0 }";
+        assert!(error(&backoff(capped)).starts_with("m.toml:6: `backoff.cap_ms`"));
+        let swapped = "cap_ms = 100\njitter = { low = 1.5, high = 1.0 }";
+        assert!(error(&backoff(swapped)).starts_with("m.toml:7: `backoff.jitter`"));
+        let unknown =
+            "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
+        assert!(error(&backoff(unknown)).contains("{cap_ms}"));
     }
 
     #[test]

@@ -58,13 +58,15 @@ pub struct LogsSection {
     pub restored: Option<LogPattern>,
     /// A line of level error.
     pub error: Option<LogPattern>,
+    /// So many attempts to reconnect were in vain that it is told as an error.
+    pub exhausted: Option<LogPattern>,
     /// A shutdown has begun.
     pub shutdown: Option<LogPattern>,
     /// A shutdown had to be forced.
     pub forced: Option<LogPattern>,
 }
 
-/// A regular expression for log lines.
+/// A regular expression for log lines, or for statements.
 #[derive(Debug, Clone)]
 pub struct LogPattern(pub Regex);
 
@@ -162,6 +164,9 @@ pub struct Deadlines {
     pub health_notice_ms: u64,
     /// From the readiness of a store until the service has it back: one backoff cap and a second.
     pub recover_ms: u64,
+    /// From the loss of a connection while the server serves, or from the first command on one that is
+    /// dead, until another has replaced it: a response timeout and a reconnect.
+    pub replace_ms: u64,
     /// Any answer of a route while a store is away.
     pub degraded_answer_ms: u64,
     /// From the signal until the process has ended.
@@ -178,6 +183,7 @@ impl Default for Deadlines {
             health_answer_ms: 1_000,
             health_notice_ms: 1_000,
             recover_ms: 6_000,
+            replace_ms: 1_000,
             degraded_answer_ms: 1_000,
             shutdown_ms: 10_000,
             answer_ms: 5_000,
@@ -328,6 +334,12 @@ pub struct KvSection {
 pub struct CacheSection {
     /// A pattern that matches every cached entity, for the operation `cache_invalidate`.
     pub pattern: String,
+    /// How long an entity is cached; a tenth less is as good.
+    pub ttl_seconds: Option<u64>,
+    /// How long it is remembered, at most, that an entity does not exist; under the same key.
+    pub absent_ttl_seconds: Option<u64>,
+    /// A regular expression for the statements that read an entity from Postgres.
+    pub read_statement: Option<LogPattern>,
 }
 
 /// Kinds of rate window.

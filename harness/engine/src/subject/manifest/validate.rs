@@ -24,6 +24,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     }
     environment(manifest, source)?;
     operations(manifest, source)?;
+    if let Some(backoff) = &manifest.backoff {
+        backoff.validate(source)?;
+    }
+    if let Some(scripts) = &manifest.scripts {
+        scripts.validate(&manifest.operations, source)?;
+    }
     degraded(manifest, source)?;
     policy(manifest, source)
 }
