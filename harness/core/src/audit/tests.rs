@@ -12,7 +12,7 @@ impl Course {
     fn and(mut self, words: &str, expiry: Option<Expiry>, answer: Option<Answer>) -> Self {
         let at_us = 1_000 * (self.0.len() as u64 + 1);
         let mut words = words.split(' ');
-        let name = words.next().unwrap().to_owned();
+        let name = words.next().expect("a name").to_owned();
         self.0.push(Sent {
             store: StoreName::Redis,
             connection: 0,
@@ -41,7 +41,7 @@ impl Course {
 
     fn queued(mut self, words: &str, expiry: Option<Expiry>) -> Self {
         self = self.and(words, expiry, Some(Answer::Other));
-        self.0.last_mut().unwrap().in_transaction = true;
+        self.0.last_mut().expect("just pushed").in_transaction = true;
         self
     }
 
