@@ -93,7 +93,7 @@ fn take(seen: &mut Seen, kind: StoreKind, heard: Heard, clock: Clock) {
     let store = name_of(kind);
     let counts = heard.names.iter().map(|tally| CommandCount {
         store,
-        name: tally.name.clone().into_owned(),
+        name: tally.name.clone(),
         count: tally.count,
         errors: tally.errors,
         unanswered: tally.count - tally.answered,

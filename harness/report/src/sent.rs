@@ -21,11 +21,7 @@ pub(crate) fn totals(audit: &AuditRecord) -> String {
             .map(|count| format!("{} {}", text::one_line(&count.name), count.count))
             .collect();
         let more = commands.len().saturating_sub(NAMED);
-        let more = if more > 0 {
-            format!(", {more} more")
-        } else {
-            String::new()
-        };
+        let more = and_more(more, "");
         match number_to(audit, store) {
             0 => format!("{store} 0"),
             number => format!("{store} {number} ({}{more})", names.join(", ")),
@@ -103,6 +99,14 @@ pub(crate) fn size(bytes: u64) -> String {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
         _ => format!("{} MiB", bytes / 1_048_576),
+    }
+}
+
+/// `, 3 more patterns`, or nothing.
+fn and_more(number: usize, of: &str) -> String {
+    match number {
+        0 => String::new(),
+        _ => format!(", {number} more{of}"),
     }
 }
 
@@ -198,11 +202,7 @@ fn left(audit: &AuditRecord) -> Option<String> {
         .map(|(pattern, keys)| format!("`{pattern}` {keys}"))
         .collect();
     let more = left.len().saturating_sub(TOLD);
-    let more = if more > 0 {
-        format!(", {more} more patterns")
-    } else {
-        String::new()
-    };
+    let more = and_more(more, " patterns");
     let told = match patterns.is_empty() {
         true => "none".to_owned(),
         false => format!("{}{more}", patterns.join(", ")),

@@ -1,7 +1,9 @@
 //! The real binary on real stores: what somebody at a shell sees.
 
+mod audit;
 mod bad_input;
 mod exit_codes;
+mod faults;
 mod interruption;
 mod leaks;
 mod mutants;

@@ -94,9 +94,11 @@ fn summed(
     })
 }
 
-/// What a command is about, if it can be one of many: no PING, no BEGIN.
+/// What a command is about, if it can be one of many: no PING, no BEGIN, nothing that is about several keys at once.
 fn subject(sent: &Sent) -> Option<String> {
-    let first = sent.keys.first()?;
+    let [first] = sent.keys.as_slice() else {
+        return None;
+    };
     match sent.store {
         StoreName::Redis => Some(pattern::of_key(first)),
         StoreName::Postgres => matches!(&*sent.name, "SELECT" | "INSERT" | "UPDATE" | "DELETE")

@@ -12,7 +12,7 @@ impl Course {
     fn and(mut self, words: &str, expiry: Option<Expiry>, answer: Option<Answer>) -> Self {
         let at_us = 1_000 * (self.0.len() as u64 + 1);
         let mut words = words.split(' ');
-        let name = words.next().expect("a split has a first part").to_owned();
+        let name = words.next().expect("a name").to_owned();
         self.0.push(Sent {
             store: StoreName::Redis,
             connection: 0,
@@ -41,7 +41,7 @@ impl Course {
 
     fn queued(mut self, words: &str, expiry: Option<Expiry>) -> Self {
         self = self.and(words, expiry, Some(Answer::Other));
-        self.0.last_mut().unwrap().in_transaction = true;
+        self.0.last_mut().expect("just pushed").in_transaction = true;
         self
     }
 
@@ -223,6 +223,15 @@ fn the_same_read_again_and_again_in_one_request_is_a_pattern() {
         .map(|nth| span("read", nth * 1_000, nth * 1_000 + 50))
         .collect();
     assert_eq!(of_requests(reads(7), &each).repeated, []);
+}
+
+#[test]
+fn commands_on_several_keys_at_once_are_no_such_pattern() {
+    let batches = (0..9).fold(Course::default(), |course, nth| {
+        course.ok(&format!("UNLINK user:{nth} user:1{nth}"))
+    });
+    let whole = [span("list", 0, 100_000)];
+    assert_eq!(of_requests(batches, &whole).repeated, []);
 }
 
 #[test]

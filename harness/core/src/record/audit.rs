@@ -81,7 +81,7 @@ pub struct ForbiddenCommand {
     pub reason: String,
 }
 
-/// Commands of one name on keys of one pattern, in a row within one request, each sent after the answer to the one
+/// Commands of one name on one key each, of one pattern, in a row within one request, each sent after the answer to the one
 /// before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepeatedCommands {

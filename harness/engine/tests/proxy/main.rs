@@ -5,6 +5,7 @@
 )]
 
 mod faults;
+mod heard;
 mod line_faults;
 mod pass_through;
 mod records;

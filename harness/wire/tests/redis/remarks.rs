@@ -30,7 +30,7 @@ fn remark(bytes: &[u8]) -> Remark {
         assert_eq!(remarks(bytes, piece), whole, "in pieces of {piece}");
     }
     assert_eq!(whole.len(), 1);
-    whole.into_iter().next().expect("one command was sent")
+    whole.into_iter().next().expect("one")
 }
 
 fn expiry(words: &str) -> Option<Expiry> {

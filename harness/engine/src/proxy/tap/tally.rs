@@ -1,7 +1,6 @@
 //! Totals by the name of the command. Kept for every command, so it allocates for new names only; all else that an
 //! audit tells is worked out from the trace when it is asked for.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use touchstone_wire::{ClientNote, Reply, ReplyKind};
@@ -19,7 +18,7 @@ const CLIENT_NOTES_MAX: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameTally {
     /// The name.
-    pub name: Cow<'static, str>,
+    pub name: String,
     /// How many heads were seen.
     pub count: u64,
     /// How many have been answered by the store.
@@ -38,18 +37,14 @@ pub struct NameTally {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     rows: Vec<NameTally>,
-    places: HashMap<Cow<'static, str>, usize>,
+    places: HashMap<String, usize>,
     clients: Vec<(u64, ClientNote)>,
 }
 
 impl Tally {
     /// Counts a command; the place of its name.
-    #[expect(
-        clippy::ptr_arg,
-        reason = "a name that is new is kept: most are static, and then cost nothing"
-    )]
-    pub(super) fn command(&mut self, name: &Cow<'static, str>) -> usize {
-        let place = match self.places.get(&**name) {
+    pub(super) fn command(&mut self, name: &str) -> usize {
+        let place = match self.places.get(name) {
             Some(place) => *place,
             None => self.place(name),
         };
@@ -57,18 +52,16 @@ impl Tally {
         place
     }
 
-    #[expect(clippy::ptr_arg, reason = "as above")]
-    fn place(&mut self, name: &Cow<'static, str>) -> usize {
-        if self.rows.len() >= NAMES_MAX && **name != *OTHERS {
-            let others = Cow::Borrowed(OTHERS);
-            return match self.places.get(&others) {
+    fn place(&mut self, name: &str) -> usize {
+        if self.rows.len() >= NAMES_MAX && name != OTHERS {
+            return match self.places.get(OTHERS) {
                 Some(place) => *place,
-                None => self.place(&others),
+                None => self.place(OTHERS),
             };
         }
-        self.places.insert(name.clone(), self.rows.len());
+        self.places.insert(name.to_owned(), self.rows.len());
         self.rows.push(NameTally {
-            name: name.clone(),
+            name: name.to_owned(),
             count: 0,
             answered: 0,
             errors: 0,
@@ -115,7 +108,7 @@ mod tests {
     fn names_beyond_the_limit_are_counted_together() {
         let mut tally = Tally::default();
         for number in 0..2 * NAMES_MAX {
-            tally.command(&Cow::Owned(format!("NAME {number}")));
+            tally.command(&format!("NAME {number}"));
         }
         let names = tally.names();
         assert_eq!(names.len(), NAMES_MAX + 1);
