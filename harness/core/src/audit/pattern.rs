@@ -231,6 +231,8 @@ mod tests {
             value in "[a-z '\\\\$]{1,12}",
             dollar in any::<bool>(),
         ) {
+            // Postgres itself would take the string to end there.
+            prop_assume!(!(dollar && value.contains("$q$")));
             let secret = format!("SECRET{value}SECRET");
             let literal = if dollar { format!("$q${secret}$q$") } else { format!("'{}'", secret.replace('\'', "''")) };
             let pattern = of_statement(format!("SELECT a FROM b WHERE c = {literal} AND d = 'x'").as_bytes());

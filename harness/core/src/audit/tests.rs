@@ -331,7 +331,8 @@ proptest! {
         for found in &record.without_expiry {
             prop_assert!(found.given_later <= found.times);
             prop_assert!(found.times <= total);
-            prop_assert_eq!(found.longest_gap_us.is_some(), found.given_later > 0);
+            // Of commands without an answer it is not known how long.
+            prop_assert!(found.longest_gap_us.is_none() || found.given_later > 0);
         }
         for count in &record.per_request {
             prop_assert!(count.least <= count.median && count.median <= count.most);
