@@ -8,18 +8,24 @@ CARGO := cargo
 ARGS ?=
 # A bug to switch on in the reference backend; the gate must then fail and name it.
 DEFECT ?=
+# What `make fuzz` feeds, and for how long.
+TARGET ?= redis_dialogue
+SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest images-if-needed images build check test bench bench-proxy lint fmt clean help
+.PHONY: setup tools nextest openssl images-if-needed images build check test fuzz bench bench-proxy lint fmt clean help
 
-setup: tools nextest images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
+setup: tools nextest openssl images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
 
 tools:
 	@fixtures/setup/tools
 
 nextest:
 	@fixtures/setup/nextest
+
+openssl:
+	@fixtures/setup/openssl
 
 images-if-needed:
 	@fixtures/setup/images
@@ -33,10 +39,17 @@ build: ## build the gate and the reference backend
 check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 --provider process', DEFECT=name)
 	$(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
 
-test: tools nextest images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
+test: tools nextest openssl images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc --quiet
 	$(CARGO) nextest run --locked --workspace $(ARGS)
+
+# Stable Rust will do without a sanitizer: there is no unsafe code that one could watch.
+fuzz: ## feed a decoder random bytes (TARGET=redis_dialogue SECONDS=3600)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	cd harness/wire && mkdir -p fuzz/corpus/$(TARGET) && $(CARGO) fuzz run --sanitizer none $(TARGET) \
+	    fuzz/corpus/$(TARGET) fuzz/seeds/$(TARGET) -- \
+	    -max_total_time=$(SECONDS) -max_len=65536 -dict=fuzz/dictionaries/$(TARGET) $(ARGS)
 
 bench: tools ## measure latency baselines
 	$(CARGO) bench --locked --package touchstone-benches $(ARGS)
@@ -45,7 +58,7 @@ bench-proxy: ## measure the proxy beside HAProxy, about five minutes (ARGS='--re
 	@fixtures/setup/tools haproxy
 	$(CARGO) bench --locked --package touchstone-benches --bench proxy -- $(ARGS)
 
-lint: ## formatting, clippy, rustdoc: nothing may be left to say
+lint: openssl ## formatting, clippy, rustdoc: nothing may be left to say
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet

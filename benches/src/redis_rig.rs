@@ -120,6 +120,7 @@ async fn open(store: &Store, session: &Session) -> Result<Ways, BenchError> {
         name: "redis".to_owned(),
         seed: Seed(0), // Nothing here is left to chance: no fault is ever in force.
         protocol: Protocol::Redis,
+        listen: None,
     };
     let proxy = proxies.open(config).await?;
     proxy.set_upstream(store.address().await).await?;

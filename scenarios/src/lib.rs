@@ -7,6 +7,7 @@ mod cache;
 mod connect;
 mod health;
 mod kv;
+mod observe;
 pub mod property;
 mod rate;
 mod reconnect;
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         cache::ALL,
         rate::ALL,
         shutdown::ALL,
+        observe::ALL,
     ]
     .into_iter()
     .flatten()

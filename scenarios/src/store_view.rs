@@ -111,15 +111,22 @@ impl StoreView {
             let value: Option<Vec<u8>> = self.ask(redis::cmd("DUMP").arg(&key)).await?;
             entries.insert(key, value);
         }
+        let databases = self.databases().await?;
+        Ok(Snapshot { entries, databases })
+    }
+
+    /// Every database that is not empty, with the number of its keys, for instance `db3:keys=2`.
+    pub(crate) async fn databases(&self) -> Result<Vec<String>, Stop> {
         let keyspace: String = self.ask(redis::cmd("INFO").arg("keyspace")).await?;
         // What follows the count (an average of the expiries) changes by itself.
         let count = |line: &str| line.split(',').next().unwrap_or(line).trim().to_owned();
-        let databases = keyspace
-            .lines()
-            .filter(|line| line.starts_with("db"))
-            .map(count)
-            .collect();
-        Ok(Snapshot { entries, databases })
+        let databases = keyspace.lines().filter(|line| line.starts_with("db"));
+        Ok(databases.map(count).collect())
+    }
+
+    /// Empties every database.
+    pub(crate) async fn flush_all(&self) -> Result<(), Stop> {
+        self.ask(&redis::cmd("FLUSHALL")).await
     }
 
     /// How often each command has been carried out, from `INFO commandstats`.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use touchstone_engine::proxy::{Direction, Latency, Proxy};
+use touchstone_engine::proxy::{Delay, Direction, Latency, Proxy};
 
 /// What is injected.
 pub(super) const DELAY: Duration = Duration::from_millis(10);
@@ -68,8 +68,7 @@ fn sample(
     for _ in 0..count {
         samples.plain_us.push(micros(round_trip(&mut client)?));
         let latency = Latency {
-            delay: DELAY,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(DELAY),
             direction: Direction::Up,
         };
         let called = Instant::now();

@@ -135,6 +135,7 @@ async fn open(
     protocol: Protocol,
 ) -> Result<Proxy, BenchError> {
     let config = ProxyConfig {
+        listen: None,
         name: format!("{protocol:?}"),
         seed: SEED,
         protocol,

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Prove that the criteria can fail: switch on one known defect at a time
     Mutants(MutantsArgs),
+    /// Stand before a store as a proxy that can be broken over HTTP
+    Proxy(ProxyArgs),
     /// Say what is here, what is missing, and what to do
     Doctor(DoctorArgs),
     /// Find and remove what runs that died have left behind
@@ -106,6 +108,62 @@ pub(crate) struct MutantsArgs {
     /// List the mutants instead of running them
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  touchstone proxy --listen 127.0.0.1:6380 --upstream 127.0.0.1:6379 --protocol redis
+  touchstone proxy --config proxies.json --seed 0x2a
+  touchstone proxy                     # clients of Toxiproxy make the proxies
+The API is that of Toxiproxy 2.x, and rules beside it: docs/PROXY.md.
+
+Exit codes: 0 ended by SIGINT or SIGTERM, 2 usage, 3 a port is taken.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = PROXY_EXAMPLES)]
+pub(crate) struct ProxyArgs {
+    /// Where a proxy listens
+    #[arg(long, value_name = "ADDR", requires = "upstream")]
+    pub(crate) listen: Option<String>,
+
+    /// Where it leads
+    #[arg(long, value_name = "ADDR", requires = "listen")]
+    pub(crate) upstream: Option<String>,
+
+    /// What its bytes mean; rules need to know
+    #[arg(long, value_enum, default_value = "tcp", requires = "listen")]
+    pub(crate) protocol: WireArg,
+
+    /// What it is called in the API
+    #[arg(long, default_value = "proxy", requires = "listen")]
+    pub(crate) name: String,
+
+    /// Proxies to open, as JSON: [{"name": .., "listen": .., "upstream": .., "protocol": ..}]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where the HTTP API listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8474")]
+    pub(crate) api: String,
+
+    /// What every random choice follows from [default: chosen and printed]
+    #[arg(long)]
+    pub(crate) seed: Option<Seed>,
+
+    /// Let the API and proxies listen where other machines can reach them
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+/// Protocols by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireArg {
+    /// RESP
+    Redis,
+    /// The frontend protocol, version 3
+    Postgres,
+    /// Any bytes
+    Tcp,
 }
 
 const DOCTOR_EXAMPLES: &str = "\

@@ -8,6 +8,7 @@ mod mutants;
 mod output;
 mod plan;
 mod provider;
+mod proxy;
 mod signals;
 mod sweep;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let ended = std::panic::catch_unwind(|| match &args.command {
         Command::Check(args) => check::check(args),
         Command::Mutants(args) => mutants::mutants(args),
+        Command::Proxy(args) => proxy::proxy(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Sweep(args) => sweep::sweep(args),
     });

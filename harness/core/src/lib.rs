@@ -3,6 +3,7 @@
 //! Pure: no runtime, no sockets, no clock. Everything here can be judged again later from a stored
 //! [`record::RunRecord`], offline, and gives the same answer.
 
+pub mod audit;
 pub mod check;
 pub mod criterion;
 pub mod event;

@@ -2,14 +2,22 @@
 
 use crate::criterion::Profile;
 use crate::exit_code::ExitCode;
-use crate::fault::FaultRecord;
+use crate::fault::{FaultRecord, PlannedFault};
 use crate::seed::Seed;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Raised when a reader of an older version would misread the record.
+mod audit;
+
+pub use audit::{
+    AuditRecord, ClientRecord, CommandCount, ForbiddenCommand, RepeatedCommands, RequestCount,
+    UndecodedRecord, WithoutExpiry,
+};
+
+/// Raised when a reader of an older version would misread the record. A field that is added has a default for records
+/// from before, and does not raise it.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything about one run.
@@ -43,6 +51,9 @@ pub struct RunRecord {
     pub warnings: Vec<String>,
     /// Whether a signal ended the run early.
     pub interrupted: bool,
+    /// What the subject sent in all attempts together; `None` in records from before there was an audit.
+    #[serde(default)]
+    pub audit: Option<AuditRecord>,
     /// The lower bound of the run's wall time on this machine, for comparison with `wall_ms`.
     pub bound: BoundRecord,
 }
@@ -119,6 +130,10 @@ pub struct ScenarioRecord {
     pub faults: Vec<FaultRecord>,
     /// Deadlines that were measured, with what was allowed and seen.
     pub deadlines: Vec<DeadlineRecord>,
+    /// What the subject sent to its stores; `None` where no environment was started or the proxies could not be
+    /// asked, and in records from before there was an audit.
+    #[serde(default)]
+    pub audit: Option<AuditRecord>,
     /// What was seen that supports the verdict, also of a pass.
     pub observations: Vec<String>,
     /// The worst delay of the harness's own threads during the attempt, in milliseconds.
@@ -166,6 +181,26 @@ impl RunRecord {
             .all(skipped)
             .then_some(ExitCode::Usage);
         ExitCode::most_severe(of_scenarios.chain(interrupted).chain(empty))
+    }
+
+    /// What was planned of all faults, by criterion, attempt and order.
+    pub fn planned_faults(&self) -> Vec<PlannedFault> {
+        let of = |scenario: &ScenarioRecord| {
+            let faults = scenario.faults.iter().enumerate();
+            let planned = faults.map(|(order, fault)| PlannedFault {
+                criterion: scenario.criterion.clone(),
+                attempt: scenario.attempt,
+                order,
+                seed: scenario.seed.to_string(),
+                name: fault.name.clone(),
+                target: fault.target.clone(),
+                parameters: fault.parameters.clone(),
+            });
+            planned.collect::<Vec<_>>()
+        };
+        let mut planned: Vec<PlannedFault> = self.scenarios.iter().flat_map(of).collect();
+        planned.sort();
+        planned
     }
 
     /// How many attempts ended with each verdict: pass, fail, unknown, skipped.

@@ -12,7 +12,7 @@ use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
 use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
-use crate::subject::manifest::Manifest;
+use crate::subject::manifest::{Manifest, Template};
 use crate::subject::process::LaunchPlan;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -81,6 +81,10 @@ pub struct EnvironmentPlan {
 pub struct Overrides {
     /// Environment, by variable.
     pub env: BTreeMap<String, String>,
+    /// The same with the placeholders of the manifest's `subject.env`.
+    pub templates: BTreeMap<String, Template>,
+    /// Variables of the manifest that are not set at all.
+    pub unset: Vec<String>,
     /// Values of placeholders, for instance `redis.password`.
     pub placeholders: BTreeMap<String, String>,
 }
@@ -167,6 +171,11 @@ impl Environment {
         &self.plan.manifest
     }
 
+    /// The scenario's clock.
+    pub fn clock(&self) -> Clock {
+        self.plan.clock
+    }
+
     /// The instances so far, in the order of their start.
     pub fn instances(&self) -> Vec<Arc<Instance>> {
         self.instances
@@ -231,6 +240,10 @@ impl Environment {
         for (name, template) in &self.plan.manifest.subject.env {
             environment.insert(name.clone(), template.fill(|key| values.get(key).cloned()));
         }
+        for (name, template) in &overrides.templates {
+            environment.insert(name.clone(), template.fill(|key| values.get(key).cloned()));
+        }
+        environment.retain(|name, _| !overrides.unset.contains(name));
         environment.extend(self.plan.extra_env.clone());
         environment.extend(overrides.env.clone());
         let log_dir = self
@@ -326,6 +339,7 @@ impl Environment {
             name,
             seed,
             protocol,
+            listen: None,
         };
         let proxy = self.proxies.open(config).await?;
         proxy.set_upstream(self.store(kind).address().await).await?;

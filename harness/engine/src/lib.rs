@@ -1,6 +1,7 @@
 //! Makes it happen: stores, proxies, faults, the subject, probes, and the runner that puts them
 //! together. What happened is told in the terms of `touchstone_core`, which also judges it.
 
+mod audit;
 pub mod clock;
 pub mod environment;
 pub mod fault;

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::poll::{Look, TimedOut, poll_until};
 use crate::proxy::StallLog;
 use crate::subject::HttpClient;
-use crate::subject::manifest::HealthSection;
+use crate::subject::health::Watched;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub struct Prober {
 impl Prober {
     /// Starts probing.
     pub fn start(
-        health: HealthSection,
+        watched: Watched,
         http: &HttpClient,
         clock: Clock,
         deadline: Duration,
@@ -54,7 +54,7 @@ impl Prober {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::spawn(crate::proxy::watch_own_thread(log, TICK));
-                    run(Arc::new(health), client, clock, sink, stopped).await;
+                    run(Arc::new(watched), client, clock, sink, stopped).await;
                 });
             })?;
         Ok(Self {
@@ -153,7 +153,7 @@ enum Stop {
 }
 
 async fn run(
-    health: Arc<HealthSection>,
+    watched: Arc<Watched>,
     client: HttpClient,
     clock: Clock,
     sink: Arc<Mutex<Vec<Probe>>>,
@@ -167,7 +167,7 @@ async fn run(
             () = tokio::time::sleep_until(due.into()) => {}
         }
         under_way.spawn(probe(
-            Arc::clone(&health),
+            Arc::clone(&watched),
             client.clone(),
             clock,
             due,
@@ -184,19 +184,19 @@ async fn run(
 }
 
 async fn probe(
-    health: Arc<HealthSection>,
+    watched: Arc<Watched>,
     client: HttpClient,
     clock: Clock,
     due: Instant,
     sink: Arc<Mutex<Vec<Probe>>>,
 ) {
     let sent_us = clock.now_us();
-    let answer = client.get(&health.path).await;
+    let answer = client.get(watched.path()).await;
     let (sent_us, done_us) = match &answer {
         Ok(answer) => (answer.called_us, answer.returned_us),
         Err(_) => (sent_us, clock.now_us()),
     };
-    let answer = health.read(&answer);
+    let answer = watched.read(&answer);
     let probe = Probe {
         due_us: clock.at_us(due),
         sent_us,

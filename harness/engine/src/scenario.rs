@@ -9,6 +9,7 @@ use crate::prober::Prober;
 use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
 use crate::store::{StoreError, StoreKind};
+use crate::subject::health::Watched;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
 use crate::subject::{CallError, SubjectError};
 use crate::witness::StoreWitness;
@@ -186,7 +187,7 @@ pub struct Context {
     pub(crate) notes: Mutex<Notes>,
     /// Locked as long as the environment starts, so that a teardown can wait for it.
     pub(crate) environment: Arc<tokio::sync::Mutex<Option<Arc<Environment>>>>,
-    /// From when on stalls of our own threads count: starting stores may block them.
+    /// From when on stalls of our own threads and slow stores count: starting stores may block them.
     pub(crate) measured_from: Mutex<Option<Instant>>,
     /// The stall monitors of the probers' threads.
     pub(crate) probers: Mutex<Vec<StallLog>>,
@@ -250,10 +251,16 @@ impl Context {
             Ok(started) => started?,
             Err(error) => return Err(Stop::unknown(format!("the start panicked: {error}"))),
         };
-        *lock(&self.measured_from) = Some(Instant::now());
+        self.measure_from_now();
         let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
         *lock(&self.witness) = StoreWitness::start(stores, self.clock());
         Ok(environment)
+    }
+
+    /// Stalls of our own threads, and slow stores, count from now on: for a scenario that has started more than one
+    /// instance, and has measured nothing yet.
+    pub fn measure_from_now(&self) {
+        *lock(&self.measured_from) = Some(Instant::now());
     }
 
     /// Starts both stores and one instance, and waits until it is ready.
@@ -274,9 +281,16 @@ impl Context {
 
     /// Starts probing the health of an instance, 20 times a second.
     pub fn probe(&self, instance: &Instance) -> Result<Prober, Stop> {
-        let deadline = Duration::from_millis(self.plan.manifest.deadlines.health_answer_ms);
-        let health = self.health()?.clone();
-        let prober = Prober::start(health, &instance.http, self.clock(), deadline)?;
+        self.probe_what(
+            instance,
+            Watched::Document(Box::new(self.health()?.clone())),
+        )
+    }
+
+    /// The same for any document or status.
+    pub fn probe_what(&self, instance: &Instance, watched: Watched) -> Result<Prober, Stop> {
+        let deadline = self.deadline(|d| d.health_answer_ms);
+        let prober = Prober::start(watched, &instance.http, self.clock(), deadline)?;
         lock(&self.probers).push(prober.stalls());
         Ok(prober)
     }

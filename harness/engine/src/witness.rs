@@ -46,11 +46,12 @@ impl StoreWitness {
         Self { slow, tasks }
     }
 
-    /// The slowest answer of a store that no fault was acting on, in words.
-    pub(crate) fn excuse(&self, faults: &[FaultRecord]) -> Option<String> {
+    /// The slowest answer since then of a store that no fault was acting on, in words.
+    pub(crate) fn excuse(&self, faults: &[FaultRecord], from_us: u64) -> Option<String> {
         let slow = lock(&self.slow);
         let ours = |answer: &&SlowAnswer| faults.iter().any(|fault| explains(fault, answer));
-        let unexplained = slow.iter().filter(|answer| !ours(answer));
+        let since = slow.iter().filter(|answer| answer.until_us >= from_us);
+        let unexplained = since.filter(|answer| !ours(answer));
         let slowest = unexplained.max_by_key(|answer| answer.until_us - answer.from_us)?;
         let took_ms = (slowest.until_us - slowest.from_us) / 1000;
         let at_ms = slowest.from_us / 1000;
@@ -93,7 +94,11 @@ async fn connect(store: &Store) -> Result<Connection, StoreError> {
 impl Connection {
     async fn answers(&mut self) -> bool {
         match self {
-            Connection::Redis(redis) => redis::cmd("PING").exec_async(redis).await.is_ok(),
+            // No PING: those that the server counts are the subject's.
+            Connection::Redis(redis) => {
+                let mut echo = redis::cmd("ECHO");
+                echo.arg("witness").exec_async(redis).await.is_ok()
+            }
             Connection::Postgres(postgres) => postgres.simple_query("SELECT 1").await.is_ok(),
         }
     }

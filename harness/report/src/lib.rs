@@ -6,11 +6,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod atomic;
+pub mod faults;
 pub mod json;
 pub mod junit;
 pub mod markdown;
 mod partial;
 pub mod sample;
+mod sent;
 pub mod terminal;
 mod text;
 mod view;

@@ -64,6 +64,7 @@ impl PartialRecord {
             scenarios: Vec::new(),
             warnings: vec![DID_NOT_END.to_owned()],
             interrupted: true,
+            audit: None,
             bound: BoundRecord::default(),
         }))
     }

@@ -212,7 +212,8 @@ pub(crate) fn notes(record: &RunRecord) -> Vec<String> {
             .filter(|deadline| deadline.loosened_from_ms.is_some())
             .map(|loose| format!("{}: {}", key(scenario), deadline(loose)))
     });
-    warnings.chain(loosened).collect()
+    let sent = crate::sent::notes(record);
+    warnings.chain(loosened).chain(sent).collect()
 }
 
 /// `4 passed, 1 failed, 2 unknown, 2 skipped, 1 flaky`. Attempts, but criteria for flaky.

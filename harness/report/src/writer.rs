@@ -1,7 +1,7 @@
 //! The sink that keeps the run's folder: what a run leaves behind, also when it is killed.
 
 use crate::partial::PartialRecord;
-use crate::{atomic, json, junit, markdown};
+use crate::{atomic, faults, json, junit, markdown};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
@@ -105,11 +105,14 @@ impl RunFolder {
             Some(path) => append(path, &summary),
             None => Ok(()),
         };
+        let planned = faults::render(record)
+            .and_then(|lines| atomic::write(&self.path.join("faults.jsonl"), lines.as_bytes()));
         let results = [
             (
                 "record.json",
                 json::write(&self.path.join("record.json"), record),
             ),
+            ("faults.jsonl", planned),
             ("junit.xml", junit),
             (
                 "summary.md",

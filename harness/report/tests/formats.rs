@@ -24,6 +24,7 @@ fn passing() -> RunRecord {
     let mut record = sample::record();
     record.scenarios.truncate(1);
     record.warnings.clear();
+    record.audit = record.scenarios[0].audit.clone();
     record
 }
 

@@ -45,7 +45,7 @@ fn a_finished_run_leaves_every_format_and_a_link_to_it() {
     let mut folder = RunFolder::create(reports.path(), &record.run_id, None).unwrap();
     send_all(&mut folder, &sample::events(&record));
 
-    let formats = ["junit.xml", "record.json", "summary.md"];
+    let formats = ["faults.jsonl", "junit.xml", "record.json", "summary.md"];
     assert_eq!(names_in(folder.path()), formats);
     let runs = reports.path().join("runs");
     assert_eq!(names_in(&runs), [record.run_id.as_str(), "latest"]);

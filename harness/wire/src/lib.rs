@@ -17,9 +17,11 @@ pub mod command;
 pub mod limits;
 pub mod postgres;
 pub mod redis;
+pub mod remark;
 pub mod reply;
 
 pub use command::{Command, CommandId};
+pub use remark::{ClientNote, Expiry, Remark};
 pub use reply::{Reply, ReplyKind};
 
 /// What a call of [`Dialogue::up`] or [`Dialogue::down`] has come to.
@@ -114,6 +116,12 @@ pub trait Dialogue {
 
     /// Whether the last byte read from the store ended something: what is put in now lies between two replies.
     fn down_is_between(&self) -> bool;
+
+    /// What the command that has ended last says beside its name and keys. Whole, and to be asked once, between its
+    /// `End` and the next call of [`Dialogue::up`].
+    fn take_remark(&mut self) -> Remark {
+        Remark::default()
+    }
 
     /// Why it is not decoded any more, if so.
     fn lost(&self) -> Option<Lost>;

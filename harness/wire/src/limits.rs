@@ -13,6 +13,9 @@ pub const KEYS_MAX: usize = 64;
 /// Bytes kept of a command's name. The longest of Redis have 20.
 pub const NAME_BYTES_MAX: usize = 64;
 
+/// Bytes kept of what a client calls itself.
+pub const CLIENT_BYTES_MAX: usize = 64;
+
 /// Bytes kept of an error's text.
 pub const ERROR_BYTES_MAX: usize = 256;
 

@@ -17,7 +17,7 @@ use touchstone_engine::clock::Clock;
 use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::FaultGuard;
 use touchstone_engine::instance::Instance;
-use touchstone_engine::proxy::fault::{Direction, Latency};
+use touchstone_engine::proxy::{Delay, Direction, Latency};
 use touchstone_engine::scenario::{Context, Stop};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
@@ -175,8 +175,7 @@ impl CacheSubject {
         delay_ms: u64,
     ) -> Result<FaultGuard, Stop> {
         let latency = Latency {
-            delay: Duration::from_millis(delay_ms),
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(Duration::from_millis(delay_ms)),
             direction,
         };
         let wiring = &self.instances[0].wiring;

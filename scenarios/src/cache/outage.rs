@@ -17,7 +17,7 @@ use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::prober::Prober;
 use touchstone_engine::proxy::Scope;
-use touchstone_engine::proxy::fault::{Direction, Latency, Refuse, Silence};
+use touchstone_engine::proxy::{Delay, Direction, Latency, Refuse, Silence};
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, demand};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::manifest::Template;
@@ -153,8 +153,7 @@ impl Story<'_> {
         delay: Duration,
     ) -> Result<FaultGuard, Stop> {
         let latency = Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction,
         };
         let (wiring, store) = (&self.instances[0].wiring, StoreKind::Postgres);

@@ -12,7 +12,7 @@ use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::FaultGuard;
 use touchstone_engine::instance::Instance;
-use touchstone_engine::proxy::fault::{Direction, Latency};
+use touchstone_engine::proxy::{Delay, Direction, Latency};
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
@@ -112,8 +112,7 @@ impl Rounds<'_> {
             for slow in [false, true] {
                 if slow {
                     let latency = Latency {
-                        delay: POSTGRES_DELAY,
-                        jitter: Duration::ZERO,
+                        delay: Delay::fixed(POSTGRES_DELAY),
                         direction: Direction::Down,
                     };
                     let wiring = &instance.wiring;

@@ -2,7 +2,9 @@
 
 mod configuration;
 mod credentials;
+mod database;
 mod handshake;
+mod pool;
 mod refused_start;
 mod unreachable;
 mod version;
@@ -15,5 +17,7 @@ pub(crate) const ALL: &[Scenario] = &[
     unreachable::REDIS,
     unreachable::POSTGRES,
     credentials::WRONG,
+    database::HONOURED,
     configuration::BAD_VALUES,
+    pool::DECLARED_SIZE,
 ];

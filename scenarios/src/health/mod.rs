@@ -2,9 +2,13 @@
 
 mod degraded;
 mod flap;
+mod latency;
+mod live_ready;
+mod probes;
+mod refusals;
 mod silent;
 mod stopped;
-mod story;
+pub(crate) mod story;
 mod timeline;
 mod well;
 
@@ -18,6 +22,10 @@ pub(crate) const ALL: &[Scenario] = &[
     silent::REDIS,
     silent::POSTGRES,
     timeline::EVERY_OUTAGE,
+    probes::CHEAP,
     flap::FIVE_CYCLES,
+    refusals::ERRORS,
     degraded::ROUTES,
+    latency::SLOW_LINE,
+    live_ready::FOLLOW,
 ];

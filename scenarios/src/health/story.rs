@@ -11,7 +11,7 @@ use touchstone_engine::fault::{FaultGuard, ServerFaultKind};
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::prober::{PROBE_PERIOD, Prober};
-use touchstone_engine::proxy::{Blackhole, Scope};
+use touchstone_engine::proxy::{Blackhole, Delay, Direction, Latency, Scope};
 use touchstone_engine::scenario::{Context, OrFail, Stop, demand, expect};
 use touchstone_engine::store::StoreKind;
 
@@ -19,22 +19,24 @@ use touchstone_engine::store::StoreKind;
 const OWN_DELAY_MAX_US: u64 = 200_000;
 
 /// Waiting for a state has a limit beyond its deadline, so that a late one is told with its time.
-const GRACE: Duration = Duration::from_secs(3);
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
 /// An outage outlasts the answer deadline by this much, so that probes sent in it must be answered in
 /// it: a heal would rescue whatever hangs.
-const HOLD_MARGIN: Duration = Duration::from_millis(250);
+pub(crate) const HOLD_MARGIN: Duration = Duration::from_millis(250);
 
 /// So many probes in a row make a state; before that, several workers of one service may differ.
-const ROW: usize = 3;
+pub(crate) const ROW: usize = 3;
 
 /// How a store goes away.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// The server itself is stopped, killed or frozen.
     Server(ServerFaultKind),
     /// The server runs, but its packets are dropped: no reset, no acknowledgement.
     Blackhole,
+    /// The server runs, but each of its replies comes this much later.
+    Late(Duration),
 }
 
 impl Way {
@@ -44,12 +46,13 @@ impl Way {
             Way::Server(ServerFaultKind::Kill) => "kill",
             Way::Server(ServerFaultKind::Freeze) => "freeze",
             Way::Blackhole => "black-hole",
+            Way::Late(_) => "slow down",
         }
     }
 }
 
 /// A store that is away: its fault, and since when.
-pub(super) struct Loss {
+pub(crate) struct Loss {
     store: StoreKind,
     fault: FaultGuard,
     begins_us: u64,
@@ -57,10 +60,10 @@ pub(super) struct Loss {
 }
 
 /// A subject under watch: its environment, its process and its health timeline.
-pub(super) struct Watch<'a> {
-    pub(super) context: &'a Context,
-    pub(super) environment: Arc<Environment>,
-    pub(super) instance: Arc<Instance>,
+pub(crate) struct Watch<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) instance: Arc<Instance>,
     prober: Prober,
     processes: Vec<(i32, u64)>,
     windows: Mutex<Vec<(StoreKind, FaultWindow)>>,
@@ -68,7 +71,7 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// Starts the subject and sees its steady state.
-    pub(super) async fn start(context: &'a Context) -> Result<Self, Stop> {
+    pub(crate) async fn start(context: &'a Context) -> Result<Self, Stop> {
         let (environment, instance) = context.start().await?;
         let prober = context.probe(&instance)?;
         context.step("see health ok before the fault");
@@ -93,14 +96,14 @@ impl<'a> Watch<'a> {
 
     /// Takes stores away together, holds them away, and brings them back one after the other. Health
     /// must show each step in time.
-    pub(super) async fn outage(&self, stores: &[StoreKind], way: Way) -> Result<(), Stop> {
+    pub(crate) async fn outage(&self, stores: &[StoreKind], way: Way) -> Result<(), Stop> {
         let losses = self.lose(stores, way).await?;
         self.hold(&losses).await?;
         self.regain(losses).await
     }
 
     /// Takes stores away together, and sees health show it.
-    pub(super) async fn lose(&self, stores: &[StoreKind], way: Way) -> Result<Vec<Loss>, Stop> {
+    pub(crate) async fn lose(&self, stores: &[StoreKind], way: Way) -> Result<Vec<Loss>, Stop> {
         let mut losses = Vec::new();
         for store in stores {
             self.context.step(format!("{} {store}", way.verb()));
@@ -123,7 +126,7 @@ impl<'a> Watch<'a> {
 
     /// Holds an outage until every probe sent at its beginning is answered or overdue, and until each
     /// fault has bitten.
-    pub(super) async fn hold(&self, losses: &[Loss]) -> Result<(), Stop> {
+    pub(crate) async fn hold(&self, losses: &[Loss]) -> Result<(), Stop> {
         self.context
             .step("hold the outage past the answer deadline");
         let hold = self.context.deadline(|d| d.health_answer_ms) + HOLD_MARGIN;
@@ -142,7 +145,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Heals stores one after the other and sees each come back, those still away unchanged.
-    pub(super) async fn regain(&self, losses: Vec<Loss>) -> Result<(), Stop> {
+    pub(crate) async fn regain(&self, losses: Vec<Loss>) -> Result<(), Stop> {
         let mut away: Vec<StoreKind> = losses.iter().map(|loss| loss.store).collect();
         for Loss {
             store,
@@ -174,7 +177,7 @@ impl<'a> Watch<'a> {
 
     /// Ends the watch: still the same processes, every probe answered in time, and every answer in
     /// agreement with the outages.
-    pub(super) async fn finish(self) -> Result<(), Stop> {
+    pub(crate) async fn finish(self) -> Result<(), Stop> {
         same_processes(&self.instance, &self.processes)?;
         let probes = self.prober.finish().await?;
         judge_answers(self.context, &probes)?;
@@ -199,6 +202,11 @@ impl<'a> Watch<'a> {
     async fn inject(&self, store: StoreKind, way: Way) -> Result<FaultGuard, Stop> {
         Ok(match way {
             Way::Server(kind) => self.environment.fault(store, kind).await?,
+            Way::Late(delay) => {
+                self.environment
+                    .network_fault(&self.instance.wiring, store, late(delay))
+                    .await?
+            }
             Way::Blackhole => {
                 let fault = Blackhole { scope: Scope::All };
                 self.environment
@@ -253,8 +261,16 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Replies that take this long on their way: one way only, so that a round trip takes no longer.
+pub(crate) fn late(delay: Duration) -> Latency {
+    Latency {
+        delay: Delay::fixed(delay),
+        direction: Direction::Down,
+    }
+}
+
 /// None of the processes has ended, neither the one that we started nor a worker behind it.
-fn same_processes(instance: &Instance, before: &[(i32, u64)]) -> Result<(), Stop> {
+pub(crate) fn same_processes(instance: &Instance, before: &[(i32, u64)]) -> Result<(), Stop> {
     let now = instance.processes();
     let gone = before.iter().find(|process| !now.contains(process));
     expect(
@@ -265,7 +281,7 @@ fn same_processes(instance: &Instance, before: &[(i32, u64)]) -> Result<(), Stop
 }
 
 /// Every probe of the timeline was answered in time.
-fn judge_answers(context: &Context, probes: &[Probe]) -> Result<(), Stop> {
+pub(crate) fn judge_answers(context: &Context, probes: &[Probe]) -> Result<(), Stop> {
     let deadline_us = context.manifest().deadlines.health_answer_ms * 1000;
     context.observe(format!("{} probes in one timeline", probes.len()));
     let slowest = probes.iter().map(Probe::latency_us).max().unwrap_or(0);
@@ -284,12 +300,12 @@ fn seen_as(store: StoreKind) -> StoreSeen {
     }
 }
 
-fn is(answer: &ProbeAnswer, wanted: impl Fn(&HealthSeen) -> bool) -> bool {
+pub(crate) fn is(answer: &ProbeAnswer, wanted: impl Fn(&HealthSeen) -> bool) -> bool {
     matches!(answer, ProbeAnswer::Health(seen) if wanted(seen))
 }
 
 /// Whether these stores, and no others, are shown as away.
-fn shows(seen: &HealthSeen, away: &[StoreKind]) -> bool {
+pub(crate) fn shows(seen: &HealthSeen, away: &[StoreKind]) -> bool {
     seen.redis_connected != away.contains(&StoreKind::Redis)
         && seen.postgres_connected != away.contains(&StoreKind::Postgres)
         && seen.overall_ok == away.is_empty()

@@ -5,6 +5,7 @@ mod client;
 mod count;
 mod expiry;
 mod lifetime;
+mod one_command;
 pub(crate) mod sequence;
 mod value;
 
@@ -15,6 +16,7 @@ pub(crate) const ALL: &[Scenario] = &[
     expiry::EXPIRE,
     expiry::TTL,
     lifetime::GONE_IN_TIME,
+    one_command::ONE_COMMAND,
     count::DELETE_AND_EXISTS,
     bad_input::REFUSED,
     sequence::AGREES,

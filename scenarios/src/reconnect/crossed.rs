@@ -16,7 +16,7 @@ use touchstone_engine::subject::manifest::Template;
 
 /// Right answers in each of the five rounds: 10,000 in all.
 const ANSWERS_PER_ROUND: u64 = 2_000;
-const ROUND_LONGEST: Duration = Duration::from_secs(30);
+const ROUND_LONGEST: Duration = Duration::from_secs(15);
 /// Longer than any response timeout that a service answers in time with.
 const PAST_THE_TIMEOUT: Duration = Duration::from_millis(1_200);
 /// After a round: all of these must be answered, and rightly.

@@ -56,6 +56,7 @@ impl<'a> Fleet<'a> {
             try_join_all(together.iter().map(|instance| instance.wait_ready())).await?;
             instances.extend(together);
         }
+        context.measure_from_now();
         Ok(Self {
             context,
             environment,

@@ -2,6 +2,7 @@
 
 use super::fleet::micros;
 use super::load::{Call, Load};
+use crate::health::story::late;
 use crate::store_view::StoreView;
 use futures::FutureExt;
 use std::time::{Duration, Instant};
@@ -19,10 +20,13 @@ const REQUEST_PERIOD: Duration = Duration::from_millis(5);
 /// How long requests go on after each kill.
 const ROUND: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(2);
+/// Each answer of Redis takes this long, as across a network: so that to reconnect, with its few round
+/// trips, takes longer than it takes to notice the loss, and what is refused meanwhile is seen.
+const FAR_AWAY: Duration = Duration::from_millis(30);
 const GRACE: Duration = Duration::from_secs(2);
 /// Until the service has read the end that we have passed on to it, a request still counts as in
 /// flight: that may take this long, and longer on cores that kept our own threads waiting.
-const NOTICE: Duration = Duration::from_millis(20);
+const NOTICE: Duration = Duration::from_millis(40);
 
 /// RECON-11.
 pub(super) const CARRIES_ON: Scenario = Scenario {
@@ -39,6 +43,9 @@ async fn carries_on(context: &Context) -> Result<(), Stop> {
     context.require(&[OperationName::KvSet])?;
     let (environment, instance) = context.start().await?;
     let (clock, operation) = (context.clock(), OperationName::KvSet);
+    let latency = environment
+        .network_fault(&instance.wiring, StoreKind::Redis, late(FAR_AWAY))
+        .await?;
     let began = Instant::now();
     let load = Load::start(&instance.http, clock, operation, REQUEST_PERIOD);
     let mut kills = Vec::new();
@@ -50,6 +57,7 @@ async fn carries_on(context: &Context) -> Result<(), Stop> {
         tokio::time::sleep(ROUND).await;
     }
     let calls = load.finish().await?;
+    latency.heal().await?;
     let failed = calls.iter().filter(|call| call.outcome.is_err()).count();
     context.observe(format!(
         "{} requests through {ROUNDS} kills; {failed} failed, in flight when they came",
@@ -163,7 +171,8 @@ async fn see_killed(
             return Look::NotYet(format!("connection {}: {:?}", left.id, left.ending));
         }
         match of_kill.by_ref().filter_map(|c| c.ended_at).max() {
-            Some(at) => Look::Ready(context.clock().at_us(at)),
+            // The end is held on its way like everything else.
+            Some(at) => Look::Ready(context.clock().at_us(at + FAR_AWAY)),
             None => Look::NotYet("there was none".to_owned()),
         }
     });

@@ -8,7 +8,7 @@ use touchstone_engine::environment::{Environment, Overrides};
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::proxy::{
-    ConnectionRecord, Cut, CutMode, Direction, Ending, Latency, Reject, Scope, Silence,
+    ConnectionRecord, Cut, CutMode, Delay, Direction, Ending, Latency, Reject, Scope, Silence,
 };
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
@@ -51,8 +51,7 @@ async fn while_starting(
     context.step(format!("SIGTERM while it starts and {store} is slow"));
     let wiring = environment.wire().await?;
     let latency = Latency {
-        delay: HELD,
-        jitter: Duration::ZERO,
+        delay: Delay::fixed(HELD),
         direction: Direction::Down,
     };
     let fault = environment.network_fault(&wiring, store, latency).await?;

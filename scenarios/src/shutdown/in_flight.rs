@@ -8,7 +8,7 @@ use touchstone_engine::environment::Environment;
 use touchstone_engine::fault::FaultGuard;
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
-use touchstone_engine::proxy::{Direction, Latency};
+use touchstone_engine::proxy::{Delay, Direction, Latency};
 use touchstone_engine::scenario::{Context, OrFail, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::client::AnswerKind;
@@ -42,8 +42,7 @@ pub(super) async fn send(
         answer.describe(),
     )?;
     let latency = Latency {
-        delay: HELD_MAX,
-        jitter: Duration::ZERO,
+        delay: Delay::fixed(HELD_MAX),
         direction: Direction::Down,
     };
     let latency = environment

@@ -1,9 +1,14 @@
 //! The real binary on real stores: what somebody at a shell sees.
 
+mod audit;
 mod bad_input;
 mod exit_codes;
+mod faults;
 mod interruption;
 mod leaks;
 mod mutants;
 mod output;
+mod proxy;
+mod proxy_client;
+mod proxy_rules;
 mod support;

@@ -80,6 +80,11 @@ impl Place {
         self.check_criteria(&["KV-2", "KV-6"])
     }
 
+    /// Criteria that put faults in force, of the proxy and of a server, at once and not after something was seen.
+    pub(crate) fn check_with_faults(&self) -> Command {
+        self.check_criteria(&["CONN-3", "RECON-5", "SHUT-2"])
+    }
+
     fn check_criteria(&self, criteria: &[&str]) -> Command {
         let manifest = self.manifest_of_backend(|text| text);
         let mut command = self.check();

@@ -1,6 +1,7 @@
 //! The one guard that a scenario holds, whatever kind of fault is behind it.
 
 use super::ledger::Ledger;
+use super::refusal::{Refusal, RefusalKind};
 use super::server::{ServerFault, ServerFaultKind};
 use crate::environment::{Environment, EnvironmentError};
 use crate::instance::Wiring;
@@ -24,6 +25,7 @@ pub struct FaultGuard {
 enum Held {
     Network(NetworkFault),
     Server(ServerFault),
+    Refusal(Refusal),
 }
 
 impl FaultGuard {
@@ -32,6 +34,7 @@ impl FaultGuard {
         match self.held.as_ref()? {
             Held::Network(fault) => fault.bite(),
             Held::Server(fault) => fault.bite(),
+            Held::Refusal(fault) => Some(fault.bite()),
         }
     }
 
@@ -61,6 +64,7 @@ impl FaultGuard {
         let healed = match self.held.take() {
             Some(Held::Network(mut fault)) => fault.heal().await.map_err(Into::into),
             Some(Held::Server(fault)) => fault.heal().await,
+            Some(Held::Refusal(fault)) => fault.heal().await.map_err(Into::into),
             None => Ok(()),
         };
         self.ledger.complete(self.place, bite, healed.is_ok());
@@ -74,11 +78,19 @@ impl Drop for FaultGuard {
         let Some(held) = self.held.take() else { return };
         let at_once = matches!(held, Held::Network(_));
         self.ledger.complete(self.place, bite, at_once);
-        let Held::Server(fault) = held else { return };
+        if at_once {
+            return;
+        }
         // Starting a server takes longer than a drop may; without a runtime the teardown is next.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                match fault.heal().await {
+                let healed = match held {
+                    // Over already.
+                    Held::Network(_) => Ok(()),
+                    Held::Server(fault) => fault.heal().await,
+                    Held::Refusal(fault) => fault.heal().await.map_err(Into::into),
+                };
+                match healed {
                     // The teardown was faster and has removed the server.
                     Ok(()) | Err(EnvironmentError::Store(StoreError::NotRunning(_))) => {}
                     Err(error) => {
@@ -109,6 +121,20 @@ impl Environment {
             bite: fault.bite(),
         };
         Ok(self.enter(record, Held::Server(fault)))
+    }
+
+    /// Makes Redis refuse what it is asked for.
+    pub async fn refusal(&self, kind: RefusalKind) -> Result<FaultGuard, EnvironmentError> {
+        let fault = Refusal::inject(kind, Arc::clone(self.store(StoreKind::Redis))).await?;
+        let record = FaultRecord {
+            name: kind.name().to_owned(),
+            target: StoreKind::Redis.to_string(),
+            parameters: BTreeMap::new(),
+            injected_at_us: self.ledger.clock().now_us(),
+            healed_at_us: None,
+            bite: Some(fault.bite()),
+        };
+        Ok(self.enter(record, Held::Refusal(fault)))
     }
 
     /// Puts a network fault between the place of one instance and a store.

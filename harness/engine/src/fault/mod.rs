@@ -5,8 +5,10 @@
 
 mod guard;
 mod ledger;
+mod refusal;
 mod server;
 
 pub use guard::FaultGuard;
 pub use ledger::Ledger;
+pub use refusal::RefusalKind;
 pub use server::ServerFaultKind;

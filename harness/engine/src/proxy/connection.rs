@@ -3,7 +3,7 @@
 //! All of it is changed either by a poll of its task or by a call that runs between two polls, on one
 //! thread: so a change is in force when the call returns.
 
-use super::fault::SilenceBite;
+use super::fault::{AdmitBite, SilenceBite};
 use super::flow::{Flow, FlowContext, Progress, SourceEnd};
 use super::record::{ConnectionRecord, CounterCell, Ending};
 use super::socket;
@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -35,6 +36,21 @@ pub(crate) enum Closing {
     Reset,
 }
 
+/// When a fault ends a connection, whatever passes on it.
+pub(crate) struct TimedEnd {
+    pub(crate) fault_id: u64,
+    pub(crate) at: Instant,
+    pub(crate) how: Closing,
+    /// Counts it.
+    pub(crate) ended: Arc<AtomicU64>,
+}
+
+/// A connection that stands still, and whether its subject has been seen to wait.
+struct StandStill {
+    bite: Arc<AdmitBite>,
+    is_noted: bool,
+}
+
 /// One accepted connection.
 pub(crate) struct Connection {
     pub(crate) record: ConnectionRecord,
@@ -45,6 +61,8 @@ pub(crate) struct Connection {
     connecting: Option<Connecting>,
     silence: Option<Arc<SilenceBite>>,
     frozen: bool,
+    stands_still: Option<StandStill>,
+    timed_ends: Vec<TimedEnd>,
     tap: Option<Tap>,
     waker: Option<Waker>,
     counters: Rc<CounterCell>,
@@ -68,6 +86,8 @@ impl Connection {
             connecting: None,
             silence: None,
             frozen: false,
+            stands_still: None,
+            timed_ends: Vec::new(),
             tap,
             waker: None,
             counters,
@@ -106,7 +126,12 @@ impl Connection {
         if self.frozen {
             return Poll::Pending;
         }
-        if self.silence.is_some() {
+        if !self.timed_ends.is_empty() && self.poll_timed_ends(cx, hub) {
+            return Poll::Ready(());
+        }
+        if self.stands_still.is_some() {
+            self.poll_standing_still(cx);
+        } else if self.silence.is_some() {
             self.poll_silenced(cx, &mut hub.scratch.borrow_mut());
         } else {
             self.poll_connecting(cx);
@@ -234,6 +259,76 @@ impl Connection {
             return self.close(Closing::Fin, Closing::Fin);
         }
         cx.waker().wake_by_ref();
+    }
+
+    /// Ends the connection if that is due; whether it was.
+    fn poll_timed_ends(&mut self, cx: &Context<'_>, hub: &Hub) -> bool {
+        let Some(first) = self.timed_ends.iter().min_by_key(|end| end.at) else {
+            return false;
+        };
+        if first.at > Instant::now() {
+            hub.timer.wake_at(first.at, cx.waker());
+            return false;
+        }
+        first.ended.fetch_add(1, Ordering::Relaxed);
+        self.cut(first.how, &mut hub.scratch.borrow_mut())
+    }
+
+    /// Looks whether the subject has sent something, and leaves it there.
+    fn poll_standing_still(&mut self, cx: &mut Context<'_>) {
+        let (Some(subject), Some(still)) = (&self.subject, &mut self.stands_still) else {
+            return;
+        };
+        let mut byte = [0];
+        if !still.is_noted
+            && let Poll::Ready(Ok(1)) = subject.poll_peek(cx, &mut ReadBuf::new(&mut byte))
+        {
+            still.is_noted = true;
+            still.bite.note();
+        }
+    }
+
+    /// From now on nothing is read, in either direction.
+    pub(crate) fn stand_still(&mut self, bite: Arc<AdmitBite>) {
+        let is_noted = false;
+        self.stands_still = Some(StandStill { bite, is_noted });
+        self.wake();
+    }
+
+    /// From now on nothing is read, and there is nobody to read it.
+    pub(crate) fn wait(&mut self, bite: Arc<AdmitBite>) {
+        bite.note();
+        let is_noted = true;
+        self.stands_still = Some(StandStill { bite, is_noted });
+    }
+
+    /// Ends what was begun with that bite.
+    pub(crate) fn go_on(&mut self, bite: &Arc<AdmitBite>, upstream: Option<SocketAddr>) {
+        let stood = self
+            .stands_still
+            .take_if(|still| Arc::ptr_eq(&still.bite, bite));
+        if stood.is_none() || self.is_closed() {
+            return;
+        }
+        if self.store.is_none() && self.connecting.is_none() && self.silence.is_none() {
+            self.connect(upstream);
+        }
+        self.wake();
+    }
+
+    /// Ends the connection at a time, unless the fault heals before.
+    pub(crate) fn end_at(&mut self, end: TimedEnd) {
+        self.timed_ends.push(end);
+    }
+
+    /// A fault of the line is no longer in force: what it held back goes on, and a stream with a hole is reset.
+    pub(crate) fn line_healed(&mut self, fault_id: u64) {
+        self.timed_ends.retain(|end| end.fault_id != fault_id);
+        let has_hole = self.up.heal(fault_id) | self.down.heal(fault_id);
+        if has_hole {
+            self.cut(Closing::Reset, &mut []);
+        }
+        self.wake();
     }
 
     /// From now on what the subject sends is swallowed, and what the store sends waits.

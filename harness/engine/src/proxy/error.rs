@@ -15,8 +15,8 @@ pub enum ProxyError {
         #[source]
         source: io::Error,
     },
-    /// No loopback port could be had, or the one that is held could not be listened on again.
-    #[error("proxy `{proxy}` could not listen on loopback")]
+    /// The port is taken or none could be had, or the one that is held could not be listened on again.
+    #[error("proxy `{proxy}` could not listen")]
     Listen {
         /// The proxy's name.
         proxy: String,

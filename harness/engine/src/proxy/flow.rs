@@ -132,8 +132,23 @@ impl Flow {
         Progress::Pending
     }
 
+    /// Takes a fault's shapers away; whether they have left a hole in the stream.
+    pub(crate) fn heal(&mut self, fault_id: u64) -> bool {
+        let mut has_hole = false;
+        self.shapers.retain(|shaper| {
+            let is_healed = shaper.fault_id() == fault_id;
+            has_hole |= is_healed && shaper.has_lost_bytes();
+            !is_healed
+        });
+        // With another one in force, what is held back keeps its time.
+        if self.shapers.is_empty() {
+            self.release();
+        }
+        has_hole
+    }
+
     /// Lets go of what a shaper holds back that is no longer in force. Gates stay closed.
-    pub(crate) fn release(&mut self) {
+    fn release(&mut self) {
         for item in &mut self.queue {
             if let Item::Bytes(chunk) = item {
                 chunk.due = None;
@@ -156,10 +171,14 @@ impl Flow {
     }
 
     fn may_read(&self) -> bool {
+        let held_bytes_limit = match self.shapers.as_slice() {
+            [alone] => alone.held_bytes_limit().min(HELD_BYTES_LIMIT),
+            _ => HELD_BYTES_LIMIT,
+        };
         let is_held_back = match self.queue.front() {
             None => true,
-            Some(Item::Bytes(chunk)) => chunk.due.is_some() && self.queued_bytes < HELD_BYTES_LIMIT,
-            Some(_) => self.queued_bytes < HELD_BYTES_LIMIT,
+            Some(Item::Bytes(chunk)) => chunk.due.is_some() && self.queued_bytes < held_bytes_limit,
+            Some(_) => self.queued_bytes < held_bytes_limit,
         };
         self.source_end.is_none() && is_held_back
     }

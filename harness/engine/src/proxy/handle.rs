@@ -4,7 +4,7 @@ use super::error::ProxyError;
 use super::fault::{Fault, NetworkFault};
 use super::record::{ConnectionRecord, Counters};
 use super::server::Server;
-use super::tap::Trace;
+use super::tap::{Heard, Trace};
 use super::thread::{Hub, Link};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,6 +21,8 @@ pub struct ProxyConfig {
     pub seed: Seed,
     /// What its bytes mean.
     pub protocol: Protocol,
+    /// Where it listens, IPv4. `None`, or port 0: on a free port of loopback, or of that address.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What the bytes of a proxy mean.
@@ -104,6 +106,16 @@ impl Proxy {
         self.call(|server, _| server.counters.get()).await
     }
 
+    /// How many connections are open.
+    pub async fn open_connections(&self) -> Result<u64, ProxyError> {
+        self.call(|server, _| {
+            let mut open = 0;
+            server.for_each_live(|connection| open += u64::from(!connection.is_closed()));
+            open
+        })
+        .await
+    }
+
     /// The place that the next command will have in the trace: a begin for [`Proxy::trace`].
     pub async fn trace_mark(&self) -> Result<u64, ProxyError> {
         self.call(|server, _| server.lookout.next()).await
@@ -113,6 +125,11 @@ impl Proxy {
     pub async fn trace(&self, since: u64) -> Result<Trace, ProxyError> {
         self.call(move |server, _| server.lookout.trace_since(since))
             .await
+    }
+
+    /// All that was decoded so far, for an audit.
+    pub async fn heard(&self) -> Result<Heard, ProxyError> {
+        self.call(|server, _| server.lookout.heard()).await
     }
 
     /// Connections that could not be decoded to their end, by number, and why.

@@ -9,10 +9,11 @@
 //! listening, keeps the port while the listener is closed for [`fault::Refuse`]; what stands behind
 //! it is set with [`Proxy::set_upstream`] as often as the store comes back on another port.
 //!
-//! Limits: IPv4 loopback, Linux. Latency acts on bytes, not on the handshake: the kernel accepts a
+//! Limits: IPv4, Linux; loopback unless another address is asked for. Latency acts on bytes, not on the handshake: the kernel accepts a
 //! connection before the proxy hears of it.
 
 mod connection;
+mod delay;
 mod error;
 pub mod fault;
 mod flow;
@@ -28,15 +29,17 @@ mod tap;
 mod thread;
 mod timer;
 
+pub use delay::{Delay, Distribution};
 pub use error::ProxyError;
 pub use fault::{
-    Blackhole, Cut, CutMode, Direction, Latency, NetworkFault, Refuse, Reject, Scope, Silence,
+    Admit, Bandwidth, Blackhole, Cut, CutMode, Direction, Latency, LimitData, NetworkFault, Only,
+    Partly, Refuse, Reject, ResetPeer, Scope, Silence, Slicer, SlowClose, Timeout,
 };
 pub use handle::{Protocol, Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
-pub use rule::{
-    Action, Delay, Distribution, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When,
-};
+pub use rule::{Action, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When};
 pub use stall::{Stall, StallLog, watch_own_thread};
-pub use tap::{CommandRecord, ReplyRecord, Trace};
+pub use touchstone_wire::Expiry;
+
+pub use tap::{CommandRecord, Heard, NameTally, ReplyRecord, Trace};
 pub use thread::ProxyThread;

@@ -75,7 +75,7 @@ impl Server {
             proxy: config.name.clone(),
             source,
         };
-        let (holder, address) = socket::bind_holder().map_err(listen_error)?;
+        let (holder, address) = socket::bind_holder(config.listen).map_err(listen_error)?;
         let listener = socket::listen(address).map_err(listen_error)?;
         let server = Rc::new(Self {
             name: config.name,

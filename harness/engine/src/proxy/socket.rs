@@ -25,13 +25,18 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// `BPF_RET | BPF_K` with 0: of every packet, keep nothing.
 const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 
-/// Binds a free loopback port and never listens: it keeps the port while the listener is closed.
+/// Binds a port, a free one of loopback if none is asked for, and never listens: it keeps the port while the
+/// listener is closed.
 ///
 /// `SO_REUSEPORT` lets the listener share the port. The kernel offers such a port neither to other
 /// `bind(0)` calls nor as source of an outgoing connection, so that no one slips in meanwhile. Not
 /// `SO_REUSEADDR`: with it, whoever sets it too could listen on the port while we do not.
-pub(crate) fn bind_holder() -> io::Result<(Socket, SocketAddr)> {
-    let holder = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+pub(crate) fn bind_holder(asked: Option<SocketAddr>) -> io::Result<(Socket, SocketAddr)> {
+    let asked = asked.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    if asked.port() != 0 {
+        see_free(asked)?;
+    }
+    let holder = bind(asked, false)?;
     let address = holder
         .local_addr()?
         .as_socket()
@@ -41,7 +46,7 @@ pub(crate) fn bind_holder() -> io::Result<(Socket, SocketAddr)> {
 
 /// Listens on the held port.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bind(address)?;
+    let socket = bind(address, true)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -56,10 +61,21 @@ pub(crate) fn make_prompt(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_congestion(LEAST_CONGESTION_CONTROL);
 }
 
-fn bind(address: SocketAddr) -> io::Result<Socket> {
+/// Another proxy of the same user could share the port with us, by `SO_REUSEPORT`, and with it the connections.
+/// This socket cannot.
+fn see_free(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+/// `SO_REUSEADDR` goes to the listener alone, for the sake of the connections that inherit it: what is left of them
+/// when we have ended (`TIME_WAIT`) does not make the port look taken to [`see_free`].
+fn bind(address: SocketAddr, is_listener: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(true)?;
+    socket.set_reuse_address(is_listener)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

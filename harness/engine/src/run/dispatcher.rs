@@ -261,6 +261,7 @@ impl Dispatcher {
             steps: Vec::new(),
             faults: Vec::new(),
             deadlines: Vec::new(),
+            audit: None,
             observations: Vec::new(),
             worst_stall_ms: 0,
             logs: Vec::new(),
@@ -294,6 +295,10 @@ impl Dispatcher {
         let mut versions = preflight.versions;
         versions.extend(machine::versions());
         let bound = self.bound(&scenarios);
+        let audits = scenarios
+            .iter()
+            .filter_map(|scenario| scenario.audit.as_ref());
+        let audit = Some(touchstone_core::audit::total(audits));
         RunRecord {
             schema_version: SCHEMA_VERSION,
             run_id: self.plan.run_id.clone(),
@@ -316,6 +321,7 @@ impl Dispatcher {
             scenarios,
             warnings: self.warnings(),
             interrupted: self.cancelled.borrow().is_some(),
+            audit,
             bound,
         }
     }

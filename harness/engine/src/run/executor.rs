@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use touchstone_core::event::RunEventKind;
 use touchstone_core::fault::FaultRecord;
+use touchstone_core::record::AuditRecord;
 use touchstone_core::redact::Redactor;
 use touchstone_core::{Finding, ScenarioRecord, Verdict};
 
@@ -56,8 +57,11 @@ impl Executor {
         let faults = context.ledger.records();
         // Taken here, so that it does not ask stores that are being torn down.
         let witness = std::mem::take(&mut *lock(&context.witness));
-        let excuse = excuse(worst_stall, witness.excuse(&faults));
+        let measured_from = *lock(&context.measured_from);
+        let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
+        let excuse = excuse(worst_stall, witness.excuse(&faults, from_us));
         drop(witness);
+        let audit = audited(environment.as_deref()).await;
         let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
             Some(environment) => {
@@ -85,6 +89,7 @@ impl Executor {
             steps: notes.steps,
             faults,
             deadlines: notes.deadlines,
+            audit: audit.map(|audit| redact_audit(audit, &redactor)),
             observations: notes
                 .observations
                 .iter()
@@ -221,6 +226,38 @@ fn redact(verdict: Verdict, redactor: &Redactor) -> Verdict {
         },
         other => other,
     }
+}
+
+/// What the subject sent. That it cannot be told changes no verdict.
+async fn audited(environment: Option<&Environment>) -> Option<AuditRecord> {
+    match environment?.audit().await {
+        Ok(audit) => Some(audit),
+        Err(error) => {
+            tracing::warn!("no audit: {}", crate::error_chain(&error));
+            None
+        }
+    }
+}
+
+/// Keys are patterns already; a password that is a part of one, or that a client gave as its name, goes here.
+fn redact_audit(mut audit: AuditRecord, redactor: &Redactor) -> AuditRecord {
+    let clean = |text: &mut String| *text = redactor.redact(text);
+    for client in &mut audit.clients {
+        let words = [&mut client.library, &mut client.version, &mut client.name];
+        words.into_iter().flatten().for_each(clean);
+    }
+    audit.commands.iter_mut().for_each(|of| clean(&mut of.name));
+    for repeated in &mut audit.repeated {
+        clean(&mut repeated.pattern);
+        clean(&mut repeated.operation);
+    }
+    let gaps = &mut audit.without_expiry;
+    gaps.iter_mut().for_each(|gap| clean(&mut gap.pattern));
+    if let Some(left) = &mut audit.left_without_expiry {
+        let cleaned = left.iter().map(|(key, keys)| (redactor.redact(key), *keys));
+        *left = cleaned.collect();
+    }
+    audit
 }
 
 /// What, other than the subject, may have caused a failure.

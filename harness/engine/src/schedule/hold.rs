@@ -104,7 +104,7 @@ impl Hold {
     /// may have taken a shorter way this time.
     ///
     /// # Errors
-    /// Those of `crash`, and unknown as in [`Hold::crashed`].
+    /// Those of `crash`, and unknown if the hold had ended by itself before.
     pub async fn crash_while_held(
         self,
         request: impl Future,

@@ -87,6 +87,11 @@ impl Store {
         redis::connect(self.require_address().await?, &self.spec.password, database).await
     }
 
+    /// The same as another user of Redis: name and password.
+    pub async fn redis_as(&self, user: (&str, &str)) -> Result<MultiplexedConnection, StoreError> {
+        redis::connect_as(self.require_address().await?, user, 0).await
+    }
+
     /// A second, direct client on Postgres.
     pub async fn postgres(&self) -> Result<Client, StoreError> {
         let ServerSpec {

@@ -1,10 +1,12 @@
 //! Talking to the subject in the terms of the criteria: an operation and its values in, an answer out.
 
 use super::manifest::{Manifest, OperationName, OperationTemplate, ResultAt, Template};
+use super::requests::RequestLog;
 use crate::clock::Clock;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Request, Url, header::HeaderMap};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +106,7 @@ pub struct HttpClient {
     manifest: Arc<Manifest>,
     clock: Clock,
     deadline: Duration,
+    requests: RequestLog,
 }
 
 /// A value for a placeholder.
@@ -119,6 +122,7 @@ impl HttpClient {
             manifest,
             clock,
             deadline,
+            requests: RequestLog::default(),
         }
     }
 
@@ -140,6 +144,11 @@ impl HttpClient {
         }
     }
 
+    /// Every request so far, of all clients that were made from this one.
+    pub fn requests(&self) -> &RequestLog {
+        &self.requests
+    }
+
     /// Carries out an operation and waits for the complete answer.
     pub async fn call(
         &self,
@@ -152,7 +161,7 @@ impl HttpClient {
             .get(&name)
             .ok_or(CallError::NotMapped(name))?;
         let request = self.request(name, template, values)?;
-        let mut answer = self.send(request).await?;
+        let mut answer = self.send(name.key().into(), request).await?;
         answer.kind = template.kind_of(answer.status);
         answer.result_at = template.result.clone();
         Ok(answer)
@@ -165,7 +174,9 @@ impl HttpClient {
             operation: format!("GET {path}"),
             problem: error.to_string(),
         })?;
-        self.send(Request::new(reqwest::Method::GET, url)).await
+        let what = format!("GET {path}").into();
+        self.send(what, Request::new(reqwest::Method::GET, url))
+            .await
     }
 
     fn request(
@@ -200,9 +211,10 @@ impl HttpClient {
         })
     }
 
-    async fn send(&self, request: Request) -> Result<Answer, CallError> {
+    async fn send(&self, what: Cow<'static, str>, request: Request) -> Result<Answer, CallError> {
         let operation = format!("{} {}", request.method(), request.url().path());
         let called_us = self.clock.now_us();
+        let mut under_way = self.requests.begin(what, self.clock);
         let exchange = async {
             let response = self.client.execute(request).await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -210,6 +222,10 @@ impl HttpClient {
         };
         let answered = tokio::time::timeout(self.deadline, exchange).await;
         let returned_us = self.clock.now_us();
+        if matches!(answered, Ok(Ok(_))) {
+            under_way.answered();
+        }
+        drop(under_way);
         match answered {
             Err(_) => Err(CallError::TimedOut {
                 operation,

@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use touchstone_engine::proxy::fault::Fault;
 use touchstone_engine::proxy::{
-    Blackhole, Cut, CutMode, Direction, Ending, Latency, ProxyError, Refuse, Reject, Scope, Silence,
+    Blackhole, Cut, CutMode, Delay, Direction, Distribution, Ending, Latency, ProxyError, Refuse,
+    Reject, Scope, Silence,
 };
 
 /// Makes the fault bite, while it is in force, and asserts what the subject sees. It is given a
 /// connection that worked before.
-type See = fn(&Rig, TcpStream);
+pub(crate) type See = fn(&Rig, TcpStream);
 
 /// Every fault is seen to pass before, to bite, to say so, and to heal: by `heal` and by drop.
-fn goes_through_the_shared_test(fault: impl Fault + Copy, see: See) {
+pub(crate) fn goes_through_the_shared_test(fault: impl Fault + Copy, see: See) {
     run(async {
         let rig = Rig::toward(echo_store()).await;
         for by_drop in [false, true] {
@@ -45,7 +46,7 @@ fn goes_through_the_shared_test(fault: impl Fault + Copy, see: See) {
 }
 
 /// It says that it bit only if it did.
-fn does_not_claim_to_bite_without_traffic(fault: impl Fault) {
+pub(crate) fn does_not_claim_to_bite_without_traffic(fault: impl Fault) {
     run(async {
         let rig = Rig::toward(echo_store()).await;
         let mut guard = rig.inject(fault).await.unwrap();
@@ -60,11 +61,11 @@ fn refused(rig: &Rig) {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
-fn is_reset(mut stream: TcpStream) {
+pub(crate) fn is_reset(mut stream: TcpStream) {
     assert_eq!(read_outcome(&mut stream), Err(ErrorKind::ConnectionReset));
 }
 
-fn no_answer(stream: &mut TcpStream) {
+pub(crate) fn no_answer(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(WATCH)).unwrap();
     stream.write_all(b"ping").unwrap();
     assert_eq!(read_outcome(stream), Err(ErrorKind::WouldBlock));
@@ -194,8 +195,7 @@ fn blackhole_of_existing_connections_lets_new_ones_through() {
 fn latency_is_seen_to_bite_and_to_heal() {
     let delay = Duration::from_millis(30);
     let fault = Latency {
-        delay,
-        jitter: Duration::ZERO,
+        delay: Delay::fixed(delay),
         direction: Direction::Both,
     };
     goes_through_the_shared_test(fault, |rig, mut existing| {
@@ -218,8 +218,11 @@ fn no_fault_claims_to_bite_before_it_does() {
     does_not_claim_to_bite_without_traffic(Silence { scope: Scope::All });
     does_not_claim_to_bite_without_traffic(Blackhole { scope: Scope::All });
     let fault = Latency {
-        delay,
-        jitter: delay,
+        delay: Delay {
+            base: delay,
+            jitter: delay,
+            distribution: Distribution::Uniform,
+        },
         direction: Direction::Up,
     };
     does_not_claim_to_bite_without_traffic(fault);
@@ -392,8 +395,7 @@ fn pipelined_bytes_are_each_delayed_and_not_one_after_the_other() {
         let rig = Rig::toward(echo_store()).await;
         let mut subject = rig.connect();
         let fault = Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction: Direction::Up,
         };
         let guard = rig.inject(fault).await.unwrap();
@@ -422,8 +424,11 @@ fn jitter_never_changes_the_order_nor_goes_below_the_delay() {
         let (delay, jitter) = (Duration::from_millis(5), Duration::from_millis(10));
         let rig = Rig::toward(echo_store()).await;
         let fault = Latency {
-            delay,
-            jitter,
+            delay: Delay {
+                base: delay,
+                jitter,
+                distribution: Distribution::Uniform,
+            },
             direction: Direction::Down,
         };
         let _guard = rig.inject(fault).await.unwrap();
@@ -450,8 +455,7 @@ fn latencies_add_up_and_heal_one_by_one() {
         let rig = Rig::toward(echo_store()).await;
         let (low, high) = (Duration::from_millis(10), Duration::from_millis(40));
         let fault = |delay| Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction: Direction::Up,
         };
         let mut first = rig.inject(fault(low)).await.unwrap();
@@ -478,8 +482,7 @@ fn a_delayed_end_comes_after_delayed_bytes() {
         let (listener, address) = listen();
         let rig = Rig::toward(address).await;
         let fault = Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction: Direction::Down,
         };
         let _guard = rig.inject(fault).await.unwrap();
@@ -502,8 +505,7 @@ fn an_end_without_bytes_is_delayed_too() {
         let (listener, address) = listen();
         let rig = Rig::toward(address).await;
         let fault = Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction: Direction::Down,
         };
         let _guard = rig.inject(fault).await.unwrap();
@@ -541,8 +543,7 @@ fn healing_a_latency_lets_go_of_what_it_held() {
         let rig = Rig::toward(echo_store()).await;
         let hour = Duration::from_secs(3600);
         let fault = Latency {
-            delay: hour,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(hour),
             direction: Direction::Up,
         };
         let mut subject = rig.connect();
@@ -560,8 +561,7 @@ fn a_delayed_flow_holds_back_a_bounded_amount() {
         let rig = Rig::toward(address).await;
         let hour = Duration::from_secs(3600);
         let fault = Latency {
-            delay: hour,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(hour),
             direction: Direction::Up,
         };
         let mut guard = rig.inject(fault).await.unwrap();

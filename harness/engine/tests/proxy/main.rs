@@ -5,6 +5,8 @@
 )]
 
 mod faults;
+mod heard;
+mod line_faults;
 mod pass_through;
 mod records;
 mod redis_client;

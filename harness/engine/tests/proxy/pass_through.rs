@@ -227,6 +227,7 @@ fn several_proxies_share_a_thread_and_close_one_by_one() {
             name: "second".to_owned(),
             seed: touchstone_core::Seed(1),
             protocol: touchstone_engine::proxy::Protocol::Opaque,
+            listen: None,
         };
         let second = rig.thread.open(config).await.unwrap();
         second.set_upstream(Some(echo_store())).await.unwrap();

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use touchstone_engine::proxy::{
-    Blackhole, Cut, CutMode, Direction, Latency, Refuse, Reject, Scope, Silence,
+    Blackhole, Cut, CutMode, Delay, Direction, Latency, Refuse, Reject, Scope, Silence,
 };
 
 /// A server of its own on a free port; killed on drop.
@@ -176,8 +176,7 @@ fn latency_is_what_a_command_takes_at_least() {
     with_client(async |rig, existing, _| {
         let delay = Duration::from_millis(10);
         let fault = Latency {
-            delay,
-            jitter: Duration::ZERO,
+            delay: Delay::fixed(delay),
             direction: Direction::Down,
         };
         let _guard = rig.inject(fault).await.unwrap();

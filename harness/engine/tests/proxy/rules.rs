@@ -433,3 +433,25 @@ fn the_trace_tells_commands_in_order_with_their_replies() {
         assert_eq!(trace.dropped, 0);
     });
 }
+
+#[test]
+fn commands_that_are_owed_no_reply_do_not_shift_those_that_are() {
+    use std::io::{Read, Write};
+    run(async {
+        let bench = Bench::start().await;
+        let rule = Rule::new(on_k(), Action::Note);
+        let watch = rule.watch();
+        let _guard = bench.rig.inject(rule).await.unwrap();
+        let mut subject = bench.rig.connect();
+        subject
+            .write_all(b"CLIENT REPLY SKIP\r\nSET other 1\r\nSET k 2\r\n")
+            .unwrap();
+        let mut reply = [0; 5];
+        subject.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK\r\n");
+        watch.until_replied(1, DEADLINE).await.unwrap();
+        let trace = bench.rig.trace(0).await.unwrap();
+        let told: Vec<_> = trace.commands.iter().map(ToString::to_string).collect();
+        assert_eq!(told[1..], ["SET other -> no reply", "SET k -> ok [note]"]);
+    });
+}

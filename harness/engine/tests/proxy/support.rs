@@ -46,6 +46,7 @@ impl Rig {
             name: "test".to_owned(),
             seed: Seed(7),
             protocol,
+            listen: None,
         };
         let proxy = thread.open(config).await.unwrap();
         Self { proxy, thread }

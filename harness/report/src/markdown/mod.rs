@@ -1,6 +1,7 @@
 //! `summary.md`: one page for a pull request or GitHub's step summary.
 
 mod escape;
+mod sent;
 
 use crate::text;
 use crate::view::{self, CriterionView, Outcome};
@@ -31,6 +32,7 @@ pub fn render(record: &RunRecord, exit_code: ExitCode) -> String {
     page += &table(&criteria);
     page += &notes(record);
     page += &all_details(&criteria);
+    page += &sent::section(record);
     page += &about(record);
     page
 }

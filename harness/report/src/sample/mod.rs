@@ -1,6 +1,7 @@
 //! One record with everything in it that a report has to show. Every format's snapshot is taken of
 //! it, and `cargo run -p touchstone-report --example show_sample` shows it.
 
+mod audit;
 mod events;
 
 pub use events::events;
@@ -16,7 +17,12 @@ use touchstone_core::{Finding, Profile, Seed, Verdict};
 
 /// A run with each verdict and each reason for it.
 pub fn record() -> RunRecord {
+    let scenarios = scenarios();
+    let audits = scenarios
+        .iter()
+        .filter_map(|scenario| scenario.audit.as_ref());
     RunRecord {
+        audit: Some(touchstone_core::audit::total(audits)),
         schema_version: SCHEMA_VERSION,
         run_id: "20260314-092653-c0ffee".to_owned(),
         started_at: started_at(),
@@ -45,7 +51,7 @@ pub fn record() -> RunRecord {
             cores: 2,
             memory_mib: 7_953,
         },
-        scenarios: scenarios(),
+        scenarios,
         warnings: vec!["the log of postgres was cut at 10 MiB (RECON-1)".to_owned()],
         interrupted: false,
         bound: BoundRecord {
@@ -66,6 +72,7 @@ pub fn hostile() -> RunRecord {
     record.provider.reason = text.to_owned();
     record.subject.name = text.to_owned();
     record.versions = map(&[(text, text)]);
+    record.audit = Some(audit::of_text(text));
     record.scenarios.truncate(3);
     for scenario in &mut record.scenarios {
         scenario.criterion = format!("{}-{text}", scenario.criterion);
@@ -116,6 +123,7 @@ fn pass() -> ScenarioRecord {
             step(310, 102, "read /health"),
         ],
         observations: vec!["200 ok, redis connected, postgres connected after 2 ms".to_owned()],
+        audit: Some(audit::healthy()),
         ..scenario(
             "HLTH-1",
             "Both stores up: /health answers 200, `status: ok`, both services `connected`",
@@ -272,6 +280,7 @@ fn flaky_attempt(attempt: u32, begin_ms: u64, verdict: Verdict) -> ScenarioRecor
             step(0, 290, "start stores and subject"),
             step(290, 1_010, "3,000 rounds of update and read"),
         ],
+        audit: Some(audit::busy()),
         ..scenario("CACHE-3", statement, (begin_ms, 1_300), verdict)
     }
 }
@@ -305,6 +314,7 @@ fn scenario(
         steps: Vec::new(),
         faults: Vec::new(),
         deadlines: Vec::new(),
+        audit: None,
         observations: Vec::new(),
         worst_stall_ms: 3,
         logs: Vec::new(),

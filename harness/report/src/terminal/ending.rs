@@ -1,10 +1,10 @@
 //! What is printed when a run is over: every verdict, what went wrong, and one summary.
 
-use super::Manner;
 use super::canvas::{Canvas, pad};
 use super::explain;
-use crate::text;
+use super::{Manner, Verbosity};
 use crate::view::{self, CriterionView, Outcome};
+use crate::{sent, text};
 use touchstone_core::{ExitCode, RunRecord};
 
 /// The most important comes last, where the eye is: table, times, notes, failures, summary.
@@ -14,6 +14,11 @@ pub(super) fn render(manner: &Manner, record: &RunRecord, exit_code: ExitCode) -
     let sections = [
         table(canvas, &criteria),
         longest(canvas, record),
+        if manner.verbosity >= Verbosity::Verbose {
+            audit(canvas, record)
+        } else {
+            String::new()
+        },
         notes(canvas, record),
         explain::all(manner, &criteria),
         facts(manner, record),
@@ -68,6 +73,25 @@ fn longest(canvas: &Canvas, record: &RunRecord) -> String {
         section += &canvas.entry(2, &label, 22, &steps);
     }
     section
+}
+
+/// What the subject sent, for who asked for more.
+fn audit(canvas: &Canvas, record: &RunRecord) -> String {
+    let Some(audit) = record
+        .audit
+        .as_ref()
+        .filter(|audit| !audit.commands.is_empty())
+    else {
+        return String::new();
+    };
+    let lines = [
+        vec![sent::totals(audit)],
+        sent::findings(audit),
+        sent::facts(audit),
+    ]
+    .concat();
+    let entries = lines.iter().map(|line| canvas.entry(2, "-", 2, line));
+    title(canvas, "Sent by the subject") + &entries.collect::<String>()
 }
 
 fn notes(canvas: &Canvas, record: &RunRecord) -> String {

@@ -1,7 +1,7 @@
 //! What the server sends.
 
 use super::error_text::ErrorText;
-use super::message::{Header, Message};
+use super::message::{HEADER_BYTES, Header, LENGTH_MAX, Message};
 use super::shared::{CopyIn, Ending, Pending, Shared};
 use crate::{Advance, CommandId, Down, Lost, Reply, ReplyKind};
 
@@ -22,6 +22,38 @@ struct Answer {
     error: Option<Box<str>>,
 }
 
+impl Answer {
+    /// The header of its first message has been read.
+    fn begun(id: CommandId) -> Self {
+        Self {
+            id,
+            bytes: HEADER_BYTES as u64,
+            parses: 0,
+            rows: 0,
+            kind: ReplyKind::Done,
+            error: None,
+        }
+    }
+
+    /// The rows with which the input begins, as far as they are complete: what large replies consist of, so
+    /// they are not taken through the states of a message one by one. How many bytes they are.
+    fn take_rows(&mut self, input: &[u8]) -> usize {
+        let mut read = 0;
+        while let [b'D', l0, l1, l2, l3, ..] = input[read..] {
+            let length = u32::from_be_bytes([l0, l1, l2, l3]);
+            let is_possible = (4..=LENGTH_MAX).contains(&length);
+            let length = length as usize;
+            if !is_possible || length >= input.len() - read {
+                break;
+            }
+            read += 1 + length;
+            self.rows += 1;
+        }
+        self.bytes += read as u64;
+        read
+    }
+}
+
 /// What the message that is being read belongs to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -40,6 +72,8 @@ pub(super) struct DownSide {
     answer: Option<Answer>,
     /// The first ReadyForQuery has come: the session is set up.
     is_ready: bool,
+    /// A ReadyForQuery may come that answers no cycle: see [`may_answer_both`].
+    may_be_surplus: bool,
     tag: Vec<u8>,
     error: ErrorText,
     /// The last byte of the body: the state in a ReadyForQuery.
@@ -101,6 +135,14 @@ impl DownSide {
             match encryption_answer(input[0], shared) {
                 Ok(None) => {}
                 told => return (1, told),
+            }
+        }
+        if self.message.is_between()
+            && let Some(answer) = &mut self.answer
+        {
+            let read = answer.take_rows(input);
+            if read > 0 {
+                return (read, Ok(None));
             }
         }
         let (read, outcome) = self.message.read_header(input, body_is_empty);
@@ -170,6 +212,10 @@ impl DownSide {
                 self.place = Place::Aside;
                 return Ok(None);
             }
+            if kind == b'Z' && self.is_surplus(shared) {
+                self.place = Place::Aside;
+                return Ok(None);
+            }
             let Some(id) = owed(shared) else {
                 self.place = Place::Aside;
                 // A server that shuts down, or has lost its patience, says so unasked.
@@ -179,14 +225,9 @@ impl DownSide {
                     Err(Lost::UnaskedReply)
                 };
             };
-            self.answer = Some(Answer {
-                id,
-                bytes: super::message::HEADER_BYTES as u64,
-                parses: 0,
-                rows: 0,
-                kind: ReplyKind::Done,
-                error: None,
-            });
+            // It would have come before this.
+            self.may_be_surplus &= kind == b'Z';
+            self.answer = Some(Answer::begun(id));
             head = Some(Down::Head(id));
         }
         let answer = self
@@ -200,6 +241,15 @@ impl DownSide {
             _ => {}
         }
         Ok(head)
+    }
+
+    /// Whether a ReadyForQuery with which a reply would begin answers a Sync that was told as an aside.
+    fn is_surplus(&mut self, shared: &Shared) -> bool {
+        let front = shared.pending.front().map(|pending| pending.ending);
+        // Before a bare Sync the two cannot be told apart, and need not be: the other one comes next.
+        self.may_be_surplus
+            && front != Some(Ending::Bare)
+            && std::mem::take(&mut self.may_be_surplus)
     }
 
     /// A message is complete.
@@ -251,7 +301,8 @@ impl DownSide {
         if owed.is_some() {
             shared.pending.pop_front();
         }
-        shared.copy_in.take_if(|copy| copy.id == answer.id);
+        let copy = shared.copy_in.take_if(|copy| copy.id == answer.id);
+        self.may_be_surplus |= copy.is_some_and(may_answer_both);
         if !shared.is_in_transaction && shared.pending.is_empty() && shared.open.is_none() {
             shared.known.end_transaction();
         }
@@ -301,9 +352,18 @@ fn copy_in(id: CommandId, shared: &mut Shared) -> Result<(), Lost> {
     shared.copy_in = Some(CopyIn {
         id,
         owes_sync: ending == Some(Ending::Sync),
+        has_second_sync: false,
+        has_failed: false,
         is_over: false,
     });
     Ok(())
+}
+
+/// A server that fails after it has asked for data, but before it reads any (a view that takes none, a trigger),
+/// goes on to the Sync that stands before the data. If the one behind them had been sent by then, and taken
+/// for what it waits for, it is answered, too.
+fn may_answer_both(copy: CopyIn) -> bool {
+    copy.has_failed && copy.has_second_sync
 }
 
 /// A cycle has failed.
@@ -311,6 +371,7 @@ fn fail(answer: &Answer, shared: &mut Shared) -> Result<(), Lost> {
     shared.known.forget_failed(answer.id, answer.parses);
     if let Some(copy) = shared.copy_in.as_mut().filter(|copy| copy.id == answer.id) {
         copy.is_over = true;
+        copy.has_failed = true;
     }
     let owed = shared
         .pending

@@ -4,7 +4,7 @@ use crate::Lost;
 
 /// The largest length that is believed: Postgres allocates no more than 1 GiB for a message, and its length
 /// counts itself.
-const LENGTH_MAX: u32 = (1 << 30) + 4;
+pub(super) const LENGTH_MAX: u32 = (1 << 30) + 4;
 
 /// Type byte and length.
 pub(super) const HEADER_BYTES: usize = 5;

@@ -26,7 +26,8 @@
 //!   replies the server still owes. Likewise commands that are sent into a running `COPY FROM STDIN`. Both
 //!   are given up ([`Lost::NotTheProtocol`]); no known client does either.
 //! - A `Sync` sent before the data of a COPY is ignored by the server, and the one sent after them is told as
-//!   an [`Up::Aside`].
+//!   an [`Up::Aside`]. When such a COPY fails before the server has read any data, both are answered, and the
+//!   second ReadyForQuery is a [`Down::Aside`] if its Sync was one.
 
 mod cycle;
 mod down;

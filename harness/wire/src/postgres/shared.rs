@@ -16,6 +16,8 @@ pub(super) enum Ending {
     Mixed,
     /// By Sync.
     Sync,
+    /// It is a Sync and nothing else: the only cycle that is answered by ReadyForQuery alone.
+    Bare,
 }
 
 /// A cycle that is owed a reply.
@@ -32,6 +34,10 @@ pub(super) struct CopyIn {
     pub(super) id: CommandId,
     /// The client's Sync came before the data: the server ignores it, and waits for another.
     pub(super) owes_sync: bool,
+    /// That other one has come.
+    pub(super) has_second_sync: bool,
+    /// The server has told of an error since it asked for the data.
+    pub(super) has_failed: bool,
     /// The data have ended, or the server does not want them any more.
     pub(super) is_over: bool,
 }

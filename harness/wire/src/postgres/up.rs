@@ -242,6 +242,7 @@ impl UpSide {
             (b'd' | b'c' | b'f' | b'p' | b'X' | b'H', _) => part_or_alone,
             (b'S', Some(copy)) => {
                 // It is ignored before the end of the data; after it, it is the one that the server waits for.
+                copy.has_second_sync |= copy.owes_sync && copy.is_over;
                 copy.owes_sync &= !copy.is_over;
                 part_or_alone
             }
@@ -333,9 +334,14 @@ impl UpSide {
             return;
         }
         self.due.end = self.due.lost.is_none();
-        let is_extended = self.cycle.as_ref().is_some_and(|cycle| cycle.is_extended);
+        let cycle = self
+            .cycle
+            .as_ref()
+            .expect("its last message has just ended");
+        let (is_extended, is_bare) = (cycle.is_extended, cycle.messages == 1);
         if let Some(pending) = shared.newest(CommandId(self.id)) {
             pending.ending = match kind {
+                b'S' if is_bare => Ending::Bare,
                 b'S' => Ending::Sync,
                 _ if is_extended => Ending::Mixed,
                 _ => Ending::Simple,

@@ -1,7 +1,7 @@
 //! Every command of Redis 7 and Valkey 9, and where its keys stand.
 //!
-//! Made from the answers of a redis-server 7.0.15 and a valkey-server 9.1.2 (which agree where both know a
-//! command) to `redis-cli --json COMMAND`, subcommands included: the first, last and step of each, or what its
+//! Made from the answers of a redis-server 7.0.15, the same as a sentinel, and a valkey-server 9.1.2 (which agree
+//! where more than one knows a command) to `redis-cli --json COMMAND`, subcommands included: the first, last and step of each, or what its
 //! key specification says of a number of keys; and six, whose options must be looked at, by hand. Channels are
 //! no keys. One line a command: hence the length.
 
@@ -159,8 +159,8 @@ pub(super) static COMMANDS: &[Row] = &[
     Row("GEODIST", Range(1, 1, 1)),
     Row("GEOHASH", Range(1, 1, 1)),
     Row("GEOPOS", Range(1, 1, 1)),
-    Row("GEORADIUS", Radius),
-    Row("GEORADIUSBYMEMBER", Radius),
+    Row("GEORADIUS", Radius(6)),
+    Row("GEORADIUSBYMEMBER", Radius(5)),
     Row("GEORADIUSBYMEMBER_RO", Range(1, 1, 1)),
     Row("GEORADIUS_RO", Range(1, 1, 1)),
     Row("GEOSEARCH", Range(1, 1, 1)),
@@ -310,6 +310,28 @@ pub(super) static COMMANDS: &[Row] = &[
     Row("SDIFF", Range(1, -1, 1)),
     Row("SDIFFSTORE", Range(1, -1, 1)),
     Row("SELECT", Keyless),
+    Row("SENTINEL", Container),
+    Row("SENTINEL CKQUORUM", Keyless),
+    Row("SENTINEL CONFIG", Keyless),
+    Row("SENTINEL DEBUG", Keyless),
+    Row("SENTINEL FAILOVER", Keyless),
+    Row("SENTINEL FLUSHCONFIG", Keyless),
+    Row("SENTINEL GET-MASTER-ADDR-BY-NAME", Keyless),
+    Row("SENTINEL HELP", Keyless),
+    Row("SENTINEL INFO-CACHE", Keyless),
+    Row("SENTINEL IS-MASTER-DOWN-BY-ADDR", Keyless),
+    Row("SENTINEL MASTER", Keyless),
+    Row("SENTINEL MASTERS", Keyless),
+    Row("SENTINEL MONITOR", Keyless),
+    Row("SENTINEL MYID", Keyless),
+    Row("SENTINEL PENDING-SCRIPTS", Keyless),
+    Row("SENTINEL REMOVE", Keyless),
+    Row("SENTINEL REPLICAS", Keyless),
+    Row("SENTINEL RESET", Keyless),
+    Row("SENTINEL SENTINELS", Keyless),
+    Row("SENTINEL SET", Keyless),
+    Row("SENTINEL SIMULATE-FAILURE", Keyless),
+    Row("SENTINEL SLAVES", Keyless),
     Row("SET", Range(1, 1, 1)),
     Row("SETBIT", Range(1, 1, 1)),
     Row("SETEX", Range(1, 1, 1)),

@@ -1,12 +1,13 @@
 //! Replies, pushes and messages, as they stream by.
 
-use super::number::{Number, Scan};
-use super::session::{Answer, Expects, Session};
+use super::message::{Level, Message, Whose};
+use super::number::{self, Number, Scan};
+use super::session::{Expects, Session};
 use super::token::Token;
 use super::up::TLS_HANDSHAKE;
 use super::verb::{self, Verb};
 use crate::limits::{DEPTH_MAX, ERROR_BYTES_MAX};
-use crate::{Advance, CommandId, Down, Lost, Reply, ReplyKind};
+use crate::{Advance, Down, Lost, Reply, ReplyKind};
 
 /// Where the next byte lies.
 #[derive(Debug, Clone, Copy)]
@@ -26,57 +27,6 @@ enum At {
     Lf,
     /// All of a message was read, and its end was not told yet.
     End,
-}
-
-/// Whose message it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// It is not known before its type is.
-    Unknown,
-    /// Nor before its first member is.
-    ByFirstMember,
-    Reply(CommandId),
-    Nobodys,
-}
-
-/// An aggregate that is not complete.
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    left: u64,
-    is_attribute: bool,
-}
-
-/// One message from the store.
-#[derive(Debug)]
-struct Message {
-    whose: Whose,
-    /// The type of its value; that of its attributes does not count.
-    value_type: u8,
-    kind: ReplyKind,
-    levels: Vec<Level>,
-    verb: Option<Verb>,
-    is_confirmation: bool,
-    /// What a confirmation tells of the subscriptions that are left.
-    subscriptions_left: Option<u64>,
-    /// What is kept: of an error, or of the first member.
-    text: Vec<u8>,
-    text_wanted: usize,
-}
-
-impl Default for Message {
-    fn default() -> Self {
-        Self {
-            whose: Whose::Unknown,
-            value_type: 0,
-            kind: ReplyKind::Simple,
-            levels: Vec::new(),
-            verb: None,
-            is_confirmation: false,
-            subscriptions_left: None,
-            text: Vec::new(),
-            text_wanted: 0,
-        }
-    }
 }
 
 /// Reads what the store sends.
@@ -354,7 +304,7 @@ impl Replies {
         }
         let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
         let text = &rest[..end.unwrap_or(rest.len())];
-        self.keep(text);
+        self.message.keep(text);
         match end {
             None => (text.len(), NOTHING),
             Some(end) if rest[end] == b'\n' => (end, BAD),
@@ -365,19 +315,15 @@ impl Replies {
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let message = &mut self.message;
-        let room = message.text_wanted.saturating_sub(message.text.len());
-        message
-            .text
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
     fn payload(&mut self, rest: &[u8], session: &mut Session) -> Step {
         match self.at {
             At::Payload(left) => {
+                if let Some((string, read)) = number::with_crlf(rest, left) {
+                    self.message.keep(string);
+                    return (read, self.string(session));
+                }
                 let read = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-                self.keep(&rest[..read]);
+                self.message.keep(&rest[..read]);
                 let left = left - read as u64;
                 self.at = if left > 0 { At::Payload(left) } else { At::Cr };
                 (read, NOTHING)
@@ -386,15 +332,18 @@ impl Replies {
                 self.at = At::Lf;
                 (1, NOTHING)
             }
-            At::Lf if rest[0] == b'\n' => {
-                let decided = match self.is_undecided() {
-                    true => self.decide(Verb::find(&self.message.text), session),
-                    false => NOTHING,
-                };
-                (1, self.complete().and(decided))
-            }
+            At::Lf if rest[0] == b'\n' => (1, self.string(session)),
             _ => (0, BAD),
         }
+    }
+
+    /// A string has passed, with its CR LF.
+    fn string(&mut self, session: &mut Session) -> Result<Option<Down>, Lost> {
+        let decided = match self.is_undecided() {
+            true => self.decide(Verb::find(&self.message.text), session),
+            false => NOTHING,
+        };
+        self.complete().and(decided)
     }
 
     /// A value is complete, and with it perhaps those around it.
@@ -418,57 +367,31 @@ impl Replies {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.message.retained_bytes()
+    }
+
     fn end(&mut self, session: &mut Session) -> Down {
         self.at = At::Type;
         let begin = self.begin.take().unwrap_or(self.offset);
         let bytes = self.offset - begin;
-        let levels = std::mem::take(&mut self.message.levels);
-        let message = std::mem::replace(
-            &mut self.message,
-            Message {
-                levels,
-                ..Message::default()
-            },
-        );
-        if let (Some(channels), Some(left)) = (
-            message.verb.and_then(Verb::confirms),
-            message.subscriptions_left,
-        ) {
+        let message = &self.message;
+        if let Some((channels, left)) = message.subscriptions() {
             session.confirmed(channels, left);
         }
-        let Whose::Reply(id) = message.whose else {
-            return Down::Aside;
+        let event = match message.whose {
+            Whose::Reply(id) => Down::End {
+                id,
+                reply: Reply {
+                    kind: message.reply_kind(),
+                    bytes,
+                },
+                is_last: session.answered(id, message.answer()),
+            },
+            _ => Down::Aside,
         };
-        let is_last = session.answered(id, message.answer());
-        let kind = message.into_kind();
-        Down::End {
-            id,
-            reply: Reply { kind, bytes },
-            is_last,
-        }
-    }
-}
-
-impl Message {
-    fn answer(&self) -> Answer {
-        match self.value_type {
-            _ if self.is_confirmation => Answer::Confirmation,
-            b'-' | b'!' => Answer::Error,
-            b'%' => Answer::Map,
-            b'*' => Answer::Array,
-            _ => Answer::Other,
-        }
-    }
-
-    fn into_kind(self) -> ReplyKind {
-        match self.value_type {
-            b'-' | b'!' => {
-                let mut text = String::from_utf8_lossy(&self.text).into_owned();
-                text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
-                ReplyKind::Error(text.into_boxed_str())
-            }
-            b'_' => ReplyKind::Nil,
-            _ => self.kind,
-        }
+        self.message.clear();
+        event
     }
 }

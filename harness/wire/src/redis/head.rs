@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::commands::Row;
 use super::keys::{Finder, Place, Role, Undo};
 use super::lookup::{self, Effect};
+use super::says::Says;
 use crate::limits::{KEY_BYTES_MAX, KEYS_MAX, NAME_BYTES_MAX};
 use crate::{Command, CommandId};
 
@@ -17,6 +18,7 @@ pub(super) struct Head {
     argument_count: u32,
     name: Cow<'static, str>,
     effect: Effect,
+    says: Says,
     naming: Naming,
     finder: Finder,
     keys: Vec<Box<[u8]>>,
@@ -38,6 +40,7 @@ impl Head {
     pub(super) fn begin(&mut self, argument_count: u32) {
         self.argument_count = argument_count;
         self.effect = Effect::None;
+        self.says = Says::Nothing;
         self.naming = Naming::Begun;
         self.finder = Finder::default();
         self.keys.clear();
@@ -47,6 +50,11 @@ impl Head {
 
     pub(super) fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// Which arguments behind its keys are to be looked at.
+    pub(super) fn says(&self) -> Says {
+        self.says
     }
 
     /// How many bytes of the argument at this place are wanted.
@@ -105,6 +113,7 @@ impl Head {
     fn known(&mut self, known: lookup::Known) {
         self.name = Cow::Borrowed(known.row.0);
         self.effect = known.effect;
+        self.says = known.says;
         self.naming = Naming::Done;
         self.finder = Finder::new(known.row.1, self.argument_count);
     }
@@ -136,6 +145,11 @@ impl Head {
                 self.keys_passed = 0;
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.keys.iter().map(|key| key.len()).sum()
     }
 
     /// Whether nothing of what is kept is still to come.

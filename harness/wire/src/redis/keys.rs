@@ -17,8 +17,8 @@ pub(super) enum Place {
     Streams,
     /// The first, and what follows STORE.
     Sort,
-    /// The first, and what follows STORE or STOREDIST.
-    Radius,
+    /// The first, and what follows STORE or STOREDIST from this place on.
+    Radius(u32),
     /// The third, or, if it is empty, all that follows KEYS.
     Migrate,
 }
@@ -129,9 +129,9 @@ impl Finder {
                 finder.range(1, 1, 1);
                 finder.search = Search::Options(2, SORT);
             }
-            Place::Radius => {
+            Place::Radius(from) => {
                 finder.range(1, 1, 1);
-                finder.search = Search::Options(5, RADIUS);
+                finder.search = Search::Options(from, RADIUS);
             }
             Place::Migrate => {
                 finder.range(3, 3, 1);
@@ -228,9 +228,7 @@ impl Finder {
             }
             Then::Streams => {
                 self.search = Search::Over;
-                if rest % 2 == 0 {
-                    (self.next, self.end, self.step) = (at + 1, at + 1 + rest / 2, 1);
-                }
+                (self.next, self.end, self.step) = (at + 1, at + 1 + rest / 2, 1);
             }
             Then::KeysToEnd if self.is_third_empty => {
                 self.search = Search::Over;

@@ -1,6 +1,7 @@
 //! From a name as sent to its row in the table of commands, without a search.
 
 use super::commands::{COMMANDS, Row};
+use super::says::{Says, says};
 use crate::limits::NAME_BYTES_MAX;
 
 /// What a command changes in the connection, or in how it is answered.
@@ -33,6 +34,7 @@ pub(super) enum Channels {
 pub(super) struct Known {
     pub(super) row: &'static Row,
     pub(super) effect: Effect,
+    pub(super) says: Says,
 }
 
 const fn effect(name: &[u8]) -> Effect {
@@ -61,12 +63,23 @@ const FREE: u16 = u16::MAX;
 
 static SLOT: [u16; SLOTS] = slots();
 static EFFECT: [Effect; COMMANDS.len()] = effects();
+static SAYS: [Says; COMMANDS.len()] = all_that_say();
 
 const fn effects() -> [Effect; COMMANDS.len()] {
     let mut all = [Effect::None; COMMANDS.len()];
     let mut at = 0;
     while at < COMMANDS.len() {
         all[at] = effect(COMMANDS[at].0.as_bytes());
+        at += 1;
+    }
+    all
+}
+
+const fn all_that_say() -> [Says; COMMANDS.len()] {
+    let mut all = [Says::Nothing; COMMANDS.len()];
+    let mut at = 0;
+    while at < COMMANDS.len() {
+        all[at] = says(COMMANDS[at].0.as_bytes());
         at += 1;
     }
     all
@@ -132,6 +145,7 @@ pub(super) fn find(name: &[u8], subcommand: Option<&[u8]>) -> Option<Known> {
             return Some(Known {
                 row: &COMMANDS[at],
                 effect: EFFECT[at],
+                says: SAYS[at],
             });
         }
         slot = (slot + 1) % SLOTS;

@@ -11,13 +11,15 @@ mod head;
 mod inline;
 mod keys;
 mod lookup;
+mod message;
 mod number;
+mod says;
 mod session;
 mod token;
 mod up;
 mod verb;
 
-use crate::{Advance, CommandId, Dialogue, Down, Lost, Up};
+use crate::{Advance, CommandId, Dialogue, Down, Lost, Remark, Up};
 
 /// One connection to Redis.
 #[derive(Debug, Default)]
@@ -60,7 +62,72 @@ impl Dialogue for RedisDialogue {
         self.session.lost.is_none() && self.replies.is_between()
     }
 
+    fn take_remark(&mut self) -> Remark {
+        self.requests.take_remark()
+    }
+
     fn lost(&self) -> Option<Lost> {
         self.session.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE_BYTES: usize = 512 << 20;
+    const PIECE_BYTES: usize = 64 << 10;
+
+    fn retained_bytes(dialogue: &RedisDialogue) -> usize {
+        dialogue.requests.retained_bytes()
+            + dialogue.replies.retained_bytes()
+            + dialogue.session.retained_bytes()
+    }
+
+    fn stream(dialogue: &mut RedisDialogue, is_up: bool, bytes: &[u8]) -> usize {
+        let (mut rest, mut events) = (bytes, 0);
+        loop {
+            let (consumed, is_event) = if is_up {
+                let advance = dialogue.up(rest);
+                (advance.consumed, advance.event.is_some())
+            } else {
+                let advance = dialogue.down(rest);
+                (advance.consumed, advance.event.is_some())
+            };
+            rest = &rest[consumed..];
+            if !is_event {
+                return events;
+            }
+            events += 1;
+        }
+    }
+
+    #[test]
+    fn a_value_of_half_a_gigabyte_streams_through_without_being_kept() {
+        let mut dialogue = RedisDialogue::default();
+        let piece = vec![b'x'; PIECE_BYTES];
+        for (is_up, begin) in [(true, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n"), (false, "")] {
+            stream(&mut dialogue, is_up, begin.as_bytes());
+            let length = format!("${VALUE_BYTES}\r\n");
+            stream(&mut dialogue, is_up, length.as_bytes());
+            for _ in 0..VALUE_BYTES / PIECE_BYTES {
+                assert_eq!(stream(&mut dialogue, is_up, &piece), 0);
+                assert!(retained_bytes(&dialogue) < 4096);
+            }
+            assert_eq!(stream(&mut dialogue, is_up, b"\r\n"), 1, "its end");
+        }
+    }
+
+    #[test]
+    fn a_key_of_half_a_gigabyte_is_cut_and_not_kept() {
+        let mut dialogue = RedisDialogue::default();
+        let begin = format!("*2\r\n$3\r\nGET\r\n${VALUE_BYTES}\r\n");
+        stream(&mut dialogue, true, begin.as_bytes());
+        let piece = vec![b'x'; PIECE_BYTES];
+        for _ in 0..VALUE_BYTES / PIECE_BYTES {
+            stream(&mut dialogue, true, &piece);
+            assert!(retained_bytes(&dialogue) < 8192);
+        }
+        assert_eq!(stream(&mut dialogue, true, b"\r\n"), 1, "its end");
     }
 }

@@ -1,4 +1,4 @@
-//! The digits of a length, a count or an integer, in whatever pieces they come.
+//! The digits of a length, a count or an integer, in whatever pieces they come; and what has such a length.
 
 /// A number up to its CR LF.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,11 @@ impl Number {
 
     /// Reads on; the bytes consumed do not include one that is bad.
     pub(super) fn scan(&mut self, input: &[u8]) -> (usize, Scan) {
+        if !self.has_begun()
+            && let Some((value, read)) = quick(input)
+        {
+            return (read, Scan::Done(value));
+        }
         for (at, &byte) in input.iter().enumerate() {
             let is_good = match byte {
                 _ if self.has_cr => {
@@ -61,8 +66,12 @@ impl Number {
         (input.len(), Scan::More)
     }
 
+    fn has_begun(&self) -> bool {
+        self.digits > 0 || self.sign.is_some()
+    }
+
     fn signed(&mut self, is_negative: bool) -> bool {
-        let is_first = self.sign.is_none() && self.digits == 0;
+        let is_first = !self.has_begun();
         self.sign = Some(is_negative);
         is_first
     }
@@ -112,4 +121,11 @@ pub(super) fn quick(input: &[u8]) -> Option<(i64, usize)> {
         }
         _ => None,
     }
+}
+
+/// A string of that length with its CR LF, if all of it is there, and how many bytes they are.
+pub(super) fn with_crlf(input: &[u8], length: u64) -> Option<(&[u8], usize)> {
+    let length = usize::try_from(length).ok()?;
+    let end = length.checked_add(2)?;
+    (input.get(length..end)? == b"\r\n").then(|| (&input[..length], end))
 }

@@ -217,6 +217,11 @@ impl Session {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn retained_bytes(&self) -> usize {
+        self.pending.capacity() * size_of::<Pending>()
+    }
+
     /// Who is answered next.
     pub(super) fn front(&self) -> Option<Pending> {
         self.pending.front().copied()

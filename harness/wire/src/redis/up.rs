@@ -4,9 +4,10 @@ use super::head::Head;
 use super::inline;
 use super::lookup::Effect;
 use super::number::{self, Number, Scan};
+use super::says::{Listener, Says};
 use super::session::{ReplyMode, Session};
 use crate::limits::HEAD_BYTES_MAX;
-use crate::{Advance, CommandId, Lost, Up};
+use crate::{Advance, CommandId, Lost, Remark, Up};
 
 /// The first byte of a TLS record that begins a handshake.
 pub(super) const TLS_HANDSHAKE: u8 = 0x16;
@@ -59,6 +60,7 @@ pub(super) struct Requests {
     /// What the head was told by, once it was.
     told: Option<(CommandId, Effect)>,
     reply_mode: Option<ReplyMode>,
+    listener: Listener,
 }
 
 impl Default for Requests {
@@ -75,6 +77,7 @@ impl Default for Requests {
             head: Head::default(),
             told: None,
             reply_mode: None,
+            listener: Listener::new(Says::Nothing),
         }
     }
 }
@@ -100,6 +103,7 @@ impl Requests {
                 Stop::Nothing if !self.is_head_full() => continue,
                 Stop::Nothing => {
                     self.head.cut(self.argument, &self.kept);
+                    self.listener = Listener::new(self.head.says());
                     self.kept.clear();
                     self.wanted = 0;
                     self.tell(session)
@@ -200,7 +204,7 @@ impl Requests {
         };
         let read = 1 + digits;
         self.measured(length as u64);
-        match whole(&window[read..], length as u64) {
+        match number::with_crlf(&window[read..], length as u64) {
             Some((argument, more)) => {
                 let kept = &argument[..argument.len().min(self.wanted)];
                 (read + more, self.passed(kept))
@@ -217,7 +221,7 @@ impl Requests {
             Some((_, Effect::ClientReply)) if self.argument == REPLY_MODE_AT => {
                 REPLY_MODE_BYTES_MAX
             }
-            Some(_) => 0,
+            Some(_) => self.listener.wanted(self.argument),
         };
         self.at = if length > 0 {
             At::Payload(length)
@@ -262,13 +266,14 @@ impl Requests {
             None => {
                 self.head.argument(at, kept, self.argument_bytes);
                 if is_end || self.head.is_complete() {
+                    self.listener = Listener::new(self.head.says());
                     return Stop::Head;
                 }
             }
             Some((_, Effect::ClientReply)) if at == REPLY_MODE_AT => {
                 self.reply_mode = reply_mode(kept).filter(|_| self.argument_count == 3);
             }
-            Some(_) => {}
+            Some(_) => self.listener.argument(at, kept, self.argument_bytes),
         }
         Stop::Nothing
     }
@@ -328,21 +333,24 @@ impl Requests {
         if self.head.effect() == Effect::ClientReply && words.len() == 3 {
             self.reply_mode = reply_mode(&words[2]);
         }
+        self.listener = Listener::new(self.head.says());
+        for (at, word) in words.iter().enumerate() {
+            let at = at as u32;
+            let kept = &word[..word.len().min(self.listener.wanted(at))];
+            self.listener.argument(at, kept, word.len() as u64);
+        }
         self.at = At::End;
         Stop::Head
     }
 
+    pub(super) fn take_remark(&mut self) -> Remark {
+        self.listener.take()
+    }
+
     #[cfg(test)]
     pub(super) fn retained_bytes(&self) -> usize {
-        self.kept.capacity()
+        self.kept.capacity() + self.head.retained_bytes()
     }
-}
-
-/// An argument with its CR LF, if all of it is there, and how many bytes they are.
-fn whole(window: &[u8], length: u64) -> Option<(&[u8], usize)> {
-    let length = usize::try_from(length).ok()?;
-    let end = length.checked_add(2)?;
-    (window.get(length..end)? == b"\r\n").then(|| (&window[..length], end))
 }
 
 fn reply_mode(word: &[u8]) -> Option<ReplyMode> {

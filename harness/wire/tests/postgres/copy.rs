@@ -99,6 +99,61 @@ fn an_extended_copy_that_fails_among_its_data_answers_the_second_sync() {
     ));
 }
 
+/// "cannot copy to view", or a trigger: the first Sync is not read as a part of the data, and is answered.
+fn refused_after_its_begin(talk: &mut Talk) {
+    extended_copy(talk);
+    talk.down(&[bind_complete(), copy_in_response()].concat());
+    let crossing = [copy_data(3), copy_fail(""), sync()].concat();
+    assert_eq!(talk.up(&crossing), [Up::Aside, Up::Aside, Up::Aside]);
+    assert_eq!(talk.down(&error("42809", "cannot copy to view")), []);
+    let events = talk.down(&ready(b'I'));
+    assert!(matches!(
+        events.as_slice(),
+        [Down::End {
+            id: CommandId(1),
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_copy_refused_after_its_begin_may_answer_both_syncs() {
+    let mut talk = Talk::ready();
+    refused_after_its_begin(&mut talk);
+    assert_eq!(talk.down(&ready(b'I')), [Down::Aside]);
+    assert_eq!(
+        talk.down(&ready(b'I')),
+        [Down::Lost(Lost::UnaskedReply)],
+        "only one"
+    );
+}
+
+#[test]
+fn a_second_answer_to_a_copy_is_not_taken_for_the_next_reply() {
+    let mut talk = Talk::ready();
+    refused_after_its_begin(&mut talk);
+    talk.command(&query("SELECT 1"));
+    assert_eq!(talk.down(&ready(b'I')), [Down::Aside]);
+    let (id, _) = talk.reply_to(&[complete("SELECT 1"), ready(b'I')].concat());
+    assert_eq!(id, CommandId(2));
+
+    let mut talk = Talk::ready();
+    refused_after_its_begin(&mut talk);
+    talk.command(&sync());
+    assert_eq!(talk.reply_to(&ready(b'I')).0, CommandId(2));
+    assert_eq!(talk.down(&ready(b'I')), [Down::Aside]);
+}
+
+#[test]
+fn without_a_second_answer_to_a_copy_the_next_reply_is_the_next() {
+    let mut talk = Talk::ready();
+    refused_after_its_begin(&mut talk);
+    talk.command(&query("SELECT 1"));
+    let (id, _) = talk.reply_to(&[complete("SELECT 1"), ready(b'I')].concat());
+    assert_eq!(id, CommandId(2));
+    assert_eq!(talk.down(&ready(b'I')), [Down::Lost(Lost::UnaskedReply)]);
+}
+
 #[test]
 fn a_copy_that_was_begun_with_a_flush_is_one_cycle() {
     let mut talk = Talk::ready();

@@ -65,7 +65,7 @@ fn keys_are_found_behind_options() {
         head("XREADGROUP GROUP streams c NOACK STREAMS a >"),
         "XREADGROUP a"
     );
-    assert_eq!(head("XREAD STREAMS a b 0"), "XREAD");
+    assert_eq!(head("XREAD STREAMS a b 0"), "XREAD a");
     assert_eq!(head("SORT k"), "SORT k");
     assert_eq!(head("SORT k BY store ALPHA STORE d"), "SORT k d");
     assert_eq!(head("SORT k STORE d STORE e"), "SORT k e");

@@ -1,11 +1,10 @@
 //! `latency`: every byte arrives later, in order, as on a longer line.
 
-use super::shaper::{FlowRule, Shaper, heal_flow_rule, install_flow_rule};
-use super::{Claims, Evidence, Fault, Installed, Site, parameters};
-use crate::proxy::connection::Connection;
-use crate::proxy::error::ProxyError;
+use super::line::{Direction, LineFault, Seat};
+use super::shaper::Shaper;
+use super::{Evidence, parameters};
+use crate::proxy::delay::Delay;
 use crate::proxy::queue::{Chunk, Item};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use touchstone_core::Seed;
 
-/// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the subject to the store.
-    Up,
-    /// From the store to the subject.
-    Down,
-    /// Both; a round trip then takes twice the delay.
-    Both,
-}
-
-/// Holds back whatever is read for `delay` plus a uniform choice from zero to `jitter`, per chunk.
+/// Holds back whatever is read for a delay that is drawn for each chunk.
 ///
 /// Bytes that follow each other are each delayed, not one after the other, and never overtake. The
 /// end of a stream is delayed too; the handshake is not. Several latencies add up. A flow holds back
@@ -33,16 +21,15 @@ pub enum Direction {
 /// *Heal*: what is held back is let go at once. *Bite*: how many chunks were held back, how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Latency {
-    /// The least that a chunk is held back.
-    pub delay: Duration,
-    /// The most that is added to it.
-    pub jitter: Duration,
+    /// How long a chunk is held back.
+    pub delay: Delay,
     /// Which way.
     pub direction: Direction,
 }
 
+/// What a latency has done.
 #[derive(Default)]
-pub(crate) struct LatencyBite {
+pub struct LatencyBite {
     held: AtomicU64,
     chunks: AtomicU64,
     shortest_us: AtomicU64,
@@ -81,63 +68,52 @@ impl LatencyBite {
     }
 }
 
-/// A latency in force on a proxy, to be applied to its connections.
-pub(crate) struct LatencyRule {
-    fault_id: u64,
-    spec: Latency,
-    seed: Seed,
-    bite: Arc<LatencyBite>,
-}
+impl LineFault for Latency {
+    type Bite = LatencyBite;
 
-impl FlowRule for LatencyRule {
-    fn fault_id(&self) -> u64 {
-        self.fault_id
+    fn name(&self) -> &'static str {
+        "latency"
     }
 
-    fn apply(&self, connection: &mut Connection) {
-        let id = connection.record.id;
-        if self.spec.direction != Direction::Down {
-            let delay = self.delay(&format!("up {id}"));
-            connection.up.shapers.push(Box::new(delay));
-        }
-        if self.spec.direction != Direction::Up {
-            let delay = self.delay(&format!("down {id}"));
-            connection.down.shapers.push(Box::new(delay));
-        }
+    fn parameters(&self) -> BTreeMap<String, String> {
+        parameters([
+            ("delay_us", self.delay.base.as_micros().to_string()),
+            ("jitter_us", self.delay.jitter.as_micros().to_string()),
+            ("distribution", self.delay.distribution.name().to_owned()),
+            ("direction", self.direction.name().to_owned()),
+        ])
     }
-}
 
-impl LatencyRule {
-    /// Each flow has a generator of its own: what one draws does not depend on the others.
-    fn delay(&self, flow: &str) -> FlowDelay {
-        FlowDelay {
-            fault_id: self.fault_id,
-            delay: self.spec.delay,
-            jitter_ns: u64::try_from(self.spec.jitter.as_nanos()).unwrap_or(u64::MAX),
-            rng: self.seed.derive(flow).rng(),
-            bite: Arc::clone(&self.bite),
-        }
+    fn apply(&self, seat: &mut Seat<'_, LatencyBite>) {
+        let (fault_id, bite) = (seat.fault_id, Arc::clone(seat.bite));
+        seat.shape(self.direction, |seed| {
+            FlowDelay::new(fault_id, self.delay, seed, Arc::clone(&bite))
+        });
     }
 }
 
 /// A latency in force on one flow.
-pub(crate) struct FlowDelay {
+struct FlowDelay {
     fault_id: u64,
-    delay: Duration,
-    jitter_ns: u64,
+    delay: Delay,
     rng: ChaCha8Rng,
     bite: Arc<LatencyBite>,
 }
 
 impl FlowDelay {
+    fn new(fault_id: u64, delay: Delay, seed: Seed, bite: Arc<LatencyBite>) -> Self {
+        Self {
+            fault_id,
+            delay,
+            rng: seed.rng(),
+            bite,
+        }
+    }
+
     /// For how long the next chunk is held back.
     fn draw(&mut self) -> Duration {
         self.bite.held.fetch_add(1, Ordering::Relaxed);
-        let jitter_ns = match self.jitter_ns {
-            0 => 0,
-            most => self.rng.random_range(0..=most),
-        };
-        self.delay + Duration::from_nanos(jitter_ns)
+        self.delay.draw(&mut self.rng)
     }
 }
 
@@ -157,81 +133,5 @@ impl Shaper for FlowDelay {
 
     fn passed(&self, held: Duration) {
         self.bite.note(held);
-    }
-}
-
-impl Fault for Latency {
-    fn name(&self) -> &'static str {
-        "latency"
-    }
-
-    fn parameters(&self) -> BTreeMap<String, String> {
-        let direction = match self.direction {
-            Direction::Up => "up",
-            Direction::Down => "down",
-            Direction::Both => "both",
-        };
-        parameters([
-            ("delay_us", self.delay.as_micros().to_string()),
-            ("jitter_us", self.jitter.as_micros().to_string()),
-            ("direction", direction.to_owned()),
-        ])
-    }
-
-    fn claims(&self) -> Claims {
-        Claims::NOTHING
-    }
-
-    fn install(self, site: &Site<'_>) -> Result<Installed, ProxyError> {
-        let bite = Arc::new(LatencyBite::default());
-        let rule = LatencyRule {
-            fault_id: site.fault_id,
-            spec: self,
-            seed: site
-                .server
-                .seed
-                .derive(&format!("latency {}", site.fault_id)),
-            bite: Arc::clone(&bite),
-        };
-        install_flow_rule(site, Box::new(rule));
-        Ok(Installed {
-            evidence: bite,
-            heal: Some(Box::new(heal_flow_rule)),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draws(seed: u64, flow: &str) -> Vec<Duration> {
-        let (delay, jitter) = (Duration::from_millis(10), Duration::from_millis(5));
-        let spec = Latency {
-            delay,
-            jitter,
-            direction: Direction::Both,
-        };
-        let rule = LatencyRule {
-            fault_id: 0,
-            spec,
-            seed: Seed(seed),
-            bite: Arc::default(),
-        };
-        let mut delay = rule.delay(flow);
-        (0..100).map(|_| delay.draw()).collect()
-    }
-
-    #[test]
-    fn jitter_stays_in_its_bounds_and_repeats_from_the_seed() {
-        let (least, most) = (Duration::from_millis(10), Duration::from_millis(15));
-        assert!(
-            draws(1, "up 0")
-                .iter()
-                .all(|draw| (least..=most).contains(draw))
-        );
-        assert_eq!(draws(1, "up 0"), draws(1, "up 0"));
-        assert_ne!(draws(1, "up 0"), draws(2, "up 0"));
-        assert_ne!(draws(1, "up 0"), draws(1, "down 0"));
     }
 }

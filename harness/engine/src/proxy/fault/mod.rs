@@ -1,7 +1,8 @@
 //! Faults of the network, as guards that heal on drop.
 //!
 //! A new one is a file beside this one: a struct with its parameters, [`Fault`] for it, an
-//! [`Evidence`] that says how it bit, and its row in the shared test (`tests/proxy_faults.rs`).
+//! [`Evidence`] that says how it bit, and its row in the shared test (`tests/proxy/faults.rs`). One that acts
+//! on the bytes of a flow is a [`LineFault`].
 //!
 //! # Which go together
 //! A fault *claims* what new connections meet, what happens on existing ones, or both. Two that claim
@@ -13,26 +14,45 @@
 //! | [`Reject`] | claims | |
 //! | [`Silence`], [`Blackhole`] (`All`) | claims | claims |
 //! | [`Silence`], [`Blackhole`] (`Existing`) | | claims |
-//! | [`Latency`] | | |
+//! | [`Admit`] (`Existing` only) | claims | |
+//! | [`Admit`] (`New` only) | | claims |
+//! | faults of the line ([`LineFault`]) | | |
 //! | [`Cut`] | | not under `blackhole`, through which no reset would pass |
 
+mod admit;
+mod bandwidth;
 mod blackhole;
 mod cut;
 mod guard;
 mod latency;
+mod limit_data;
+mod line;
 mod refuse;
 mod reject;
+mod reset_peer;
 mod shaper;
 mod silence;
+mod slicer;
+mod slow_close;
+mod timeout;
 
+pub use admit::{Admit, Only};
+pub use bandwidth::Bandwidth;
 pub use blackhole::Blackhole;
 pub use cut::{Cut, CutMode};
 pub use guard::NetworkFault;
-pub use latency::{Direction, Latency};
+pub use latency::Latency;
+pub use limit_data::LimitData;
+pub use line::{Direction, LineFault, Partly};
 pub use refuse::Refuse;
 pub use reject::Reject;
+pub use reset_peer::ResetPeer;
 pub use silence::Silence;
+pub use slicer::Slicer;
+pub use slow_close::SlowClose;
+pub use timeout::Timeout;
 
+pub(crate) use admit::AdmitBite;
 pub(crate) use reject::RejectBite;
 pub(crate) use shaper::{FlowRule, Shaper};
 pub(crate) use silence::SilenceBite;
@@ -146,6 +166,7 @@ pub trait Fault: Send + 'static {
 pub(crate) enum Gate {
     Open,
     Reject(Arc<RejectBite>),
+    Wait(Arc<AdmitBite>),
     Silence(Arc<SilenceBite>),
 }
 
@@ -153,6 +174,7 @@ impl Gate {
     pub(crate) fn meet(&self, connection: &mut Connection, server: &Server) {
         match self {
             Gate::Open => connection.connect(server.upstream()),
+            Gate::Wait(bite) => connection.wait(Arc::clone(bite)),
             Gate::Silence(bite) => connection.silence(Arc::clone(bite)),
             Gate::Reject(bite) => {
                 bite.note();

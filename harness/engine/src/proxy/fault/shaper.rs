@@ -1,7 +1,4 @@
-//! Faults of the line: they act on the bytes of a flow, whatever these mean.
-//!
-//! Such a fault is a [`FlowRule`] on the proxy, which gives each flow that it is about a [`Shaper`]: that splits what was
-//! read into pieces, says when each may pass, or ends the connection among them.
+//! What a fault of the line puts on a flow, and how that comes and goes.
 
 use super::Site;
 use crate::proxy::connection::Connection;
@@ -32,13 +29,26 @@ pub(crate) trait Shaper {
 
     /// A dated piece has passed, that long after it was read.
     fn passed(&self, _held: Duration) {}
+
+    /// How many bytes the flow may hold back before its source feels it, if less than a flow may anyway. Asked
+    /// only of a shaper that is alone.
+    fn held_bytes_limit(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Whether it has thrown bytes away: a stream with a hole cannot go on without the fault.
+    fn has_lost_bytes(&self) -> bool {
+        false
+    }
 }
 
 /// From now on it acts on every connection, those that exist and those to come.
 pub(crate) fn install_flow_rule(site: &Site<'_>, rule: Box<dyn FlowRule>) {
     site.server.admit_waiting(site.hub);
-    site.server
-        .for_each_live(|connection| rule.apply(connection));
+    site.server.for_each_live(|connection| {
+        rule.apply(connection);
+        connection.wake();
+    });
     site.server.flow_rules.borrow_mut().push(rule);
 }
 
@@ -49,15 +59,7 @@ pub(crate) fn heal_flow_rule(site: &Site<'_>) -> Result<(), ProxyError> {
         .flow_rules
         .borrow_mut()
         .retain(|rule| rule.fault_id() != id);
-    site.server.for_each_live(|connection| {
-        for flow in [&mut connection.up, &mut connection.down] {
-            flow.shapers.retain(|shaper| shaper.fault_id() != id);
-            // With another one in force, what is held back keeps its time.
-            if flow.shapers.is_empty() {
-                flow.release();
-            }
-        }
-        connection.wake();
-    });
+    site.server
+        .for_each_live(|connection| connection.line_healed(id));
     Ok(())
 }

@@ -17,7 +17,7 @@ mod progress;
 mod state;
 mod when;
 
-pub use action::{Action, Delay, Distribution, ErrorReply, Then};
+pub use action::{Action, ErrorReply, Then};
 pub use progress::{Progress, RuleWatch, Seen};
 pub use when::{Nth, When};
 

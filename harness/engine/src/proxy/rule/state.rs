@@ -1,8 +1,9 @@
 //! A rule in force, on its proxy's thread.
 
-use super::action::{Action, Delay};
+use super::action::Action;
 use super::progress::{Progress, Seen};
 use super::when::When;
+use crate::proxy::delay::Delay;
 use rand_chacha::ChaCha8Rng;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

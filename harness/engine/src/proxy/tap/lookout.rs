@@ -1,11 +1,35 @@
 //! What all connections of one proxy share of the tap: the rules in force, the trace, the totals.
 
+use super::tally::{NameTally, Tally};
 use super::trace::{Trace, TraceLog};
 use crate::proxy::rule::RuleState;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
-use touchstone_wire::{Command, Lost, Reply};
+use std::time::{Duration, Instant};
+use touchstone_wire::{ClientNote, Command, Lost, Remark, Reply};
+
+/// What a proxy has to tell for an audit.
+#[derive(Debug, Clone, Default)]
+pub struct Heard {
+    /// Totals by name, of all commands.
+    pub names: Vec<NameTally>,
+    /// The last commands, and how many had come before them.
+    pub trace: Trace,
+    /// What clients said of themselves, with the connection's number.
+    pub clients: Vec<(u64, ClientNote)>,
+    /// Connections that could not be decoded to their end, and why.
+    pub undecoded: Vec<(u64, Lost)>,
+}
+
+/// Where a command is entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    sequence: u64,
+    name: usize,
+    seen_at: Instant,
+    has_rule: bool,
+    is_answered: bool,
+}
 
 /// One proxy's rules and trace.
 #[derive(Default)]
@@ -14,6 +38,7 @@ pub(crate) struct Lookout {
     /// Kept apart, as it is asked with every read.
     has_rules: Cell<bool>,
     trace: RefCell<TraceLog>,
+    tally: RefCell<Tally>,
     lost: RefCell<Vec<(u64, Lost)>>,
 }
 
@@ -63,18 +88,39 @@ impl Lookout {
         command: Command,
         seen_at: Instant,
         rule: Option<&'static str>,
-    ) -> u64 {
-        self.trace
-            .borrow_mut()
-            .command(connection, command, seen_at, rule)
+    ) -> Entry {
+        let name = self.tally.borrow_mut().command(&command.name);
+        let mut trace = self.trace.borrow_mut();
+        Entry {
+            sequence: trace.command(connection, command, seen_at, rule),
+            name,
+            seen_at,
+            has_rule: rule.is_some(),
+            is_answered: false,
+        }
     }
 
-    pub(super) fn command_ended(&self, sequence: u64, bytes: u64) {
-        self.trace.borrow_mut().command_ended(sequence, bytes);
+    pub(super) fn command_ended(&self, entry: &Entry, bytes: u64, remark: &Remark) {
+        let mut trace = self.trace.borrow_mut();
+        trace.command_ended(entry.sequence, bytes, remark.expiry);
+        self.tally.borrow_mut().ended(entry.name, bytes);
     }
 
-    pub(super) fn replied(&self, sequence: u64, reply: Reply, ended_at: Instant) {
-        self.trace.borrow_mut().replied(sequence, reply, ended_at);
+    /// What a client said of itself.
+    pub(super) fn client(&self, connection: u64, note: ClientNote) {
+        self.tally.borrow_mut().client(connection, note);
+    }
+
+    /// A reply has come; only the first to a command is kept.
+    pub(super) fn replied(&self, entry: &mut Entry, reply: Reply, ended_at: Instant) {
+        if std::mem::replace(&mut entry.is_answered, true) {
+            return;
+        }
+        let took = ended_at.saturating_duration_since(entry.seen_at);
+        let took: Option<Duration> = (!entry.has_rule).then_some(took);
+        self.tally.borrow_mut().replied(entry.name, &reply, took);
+        let mut trace = self.trace.borrow_mut();
+        trace.replied(entry.sequence, reply, ended_at);
     }
 
     pub(super) fn lost(&self, connection: u64, why: Lost) {
@@ -84,6 +130,17 @@ impl Lookout {
     /// Connections that could not be decoded to their end, and why.
     pub(crate) fn undecoded(&self) -> Vec<(u64, Lost)> {
         self.lost.borrow().clone()
+    }
+
+    /// All there is to tell.
+    pub(crate) fn heard(&self) -> Heard {
+        let tally = self.tally.borrow();
+        Heard {
+            names: tally.names(),
+            trace: self.trace_since(0),
+            clients: tally.clients(),
+            undecoded: self.undecoded(),
+        }
     }
 
     /// The place that the next command will have in the trace.

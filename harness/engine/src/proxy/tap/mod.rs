@@ -5,22 +5,26 @@
 //! the most), and then passes, waits, or meets what the rule has in store.
 
 mod lookout;
+mod tally;
 mod trace;
 mod way;
 
+pub use lookout::Heard;
 pub(crate) use lookout::Lookout;
+pub use tally::NameTally;
 pub use trace::{CommandRecord, ReplyRecord, Trace};
 
 use super::connection::Closing;
 use super::handle::Protocol;
 use super::queue::Item;
 use super::rule::{Action, RuleState, Seen, Then};
+use lookout::Entry;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 use touchstone_wire::postgres::PostgresDialogue;
 use touchstone_wire::redis::RedisDialogue;
-use touchstone_wire::{Advance, Command, CommandId, Dialogue, Down, Lost, Reply, Up};
+use touchstone_wire::{Advance, Command, CommandId, Dialogue, Down, Lost, Remark, Reply, Up};
 use way::{Ended, Fate, Outlet, Way};
 
 /// Which way bytes go.
@@ -53,6 +57,14 @@ impl Decoder {
         }
     }
 
+    /// Postgres has nothing to remark.
+    fn take_remark(&mut self) -> Remark {
+        match self {
+            Decoder::Redis(dialogue) => dialogue.take_remark(),
+            Decoder::Postgres(_) => Remark::default(),
+        }
+    }
+
     fn dialogue(&mut self) -> &mut dyn Dialogue {
         match self {
             Decoder::Redis(dialogue) => &mut **dialogue,
@@ -64,7 +76,7 @@ impl Decoder {
 /// A command whose reply has not ended.
 struct Pending {
     id: CommandId,
-    sequence: u64,
+    entry: Entry,
     /// Boxed, since there hardly ever is one and there are many of these.
     acting: Option<Box<Acting>>,
 }
@@ -233,7 +245,7 @@ impl Tap {
         let id = command.id;
         let acting = self.rule_for(&command);
         let action = acting.as_ref().map(|acting| acting.rule.action.name());
-        let sequence = self
+        let entry = self
             .lookout
             .command(self.connection, command, out.now, action);
         let fate = match &acting {
@@ -244,11 +256,7 @@ impl Tap {
         if is_withheld || self.up.silent_by().is_some() {
             self.decoder.dialogue().withhold(id);
         } else {
-            self.pending.push_back(Pending {
-                id,
-                sequence,
-                acting,
-            });
+            self.pending.push_back(Pending { id, entry, acting });
         }
         self.up.decide(fate, out);
     }
@@ -311,15 +319,23 @@ impl Tap {
     }
 
     fn command_ends(&mut self, id: CommandId, bytes: u64, out: &mut Outlet<'_>) {
+        let remark = self.decoder.take_remark();
         if let Some(pending) = self.pending.back()
             && pending.id == id
         {
-            self.lookout.command_ended(pending.sequence, bytes);
+            self.lookout.command_ended(&pending.entry, bytes, &remark);
+        }
+        if let Some(note) = remark.client {
+            self.lookout.client(self.connection, note);
         }
         self.up.end(out);
     }
 
     fn reply_begins(&mut self, id: CommandId, out: &mut Outlet<'_>) {
+        // What came before it and had no reply is owed none: CLIENT REPLY OFF.
+        while self.pending.front().is_some_and(|pending| pending.id < id) {
+            self.pending.pop_front();
+        }
         let pending = self.pending.front().filter(|pending| pending.id == id);
         let acting = pending.and_then(|pending| pending.acting.as_deref());
         let Some(Acting { rule, on }) = acting.filter(|acting| !acting.rule.is_healed()) else {
@@ -352,8 +368,8 @@ impl Tap {
     fn reply_ends(&mut self, id: CommandId, reply: Reply, is_last: bool, out: &mut Outlet<'_>) {
         self.down.end(out);
         let is_front = self.pending.front().is_some_and(|pending| pending.id == id);
-        if let Some(pending) = self.pending.front().filter(|_| is_front) {
-            self.lookout.replied(pending.sequence, reply, out.now);
+        if let Some(pending) = self.pending.front_mut().filter(|_| is_front) {
+            self.lookout.replied(&mut pending.entry, reply, out.now);
             if let Some(acting) = pending.acting.as_ref().filter(|_| is_last) {
                 out.item(Item::Passed(Rc::clone(&acting.rule)));
             }

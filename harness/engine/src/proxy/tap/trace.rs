@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Instant;
-use touchstone_wire::{Command, Reply, ReplyKind};
+use touchstone_wire::{Command, Expiry, Reply, ReplyKind};
 
 /// A load of 10,000 requests of some commands each stays below it; about 10 MB.
 const KEPT_COMMANDS: usize = 64 * 1024;
@@ -23,6 +23,9 @@ pub struct CommandRecord {
     pub keys: Vec<Box<[u8]>>,
     /// How many arguments, its name included.
     pub argument_count: usize,
+    /// What it says of the expiry of its key; `None` until it is complete, and where it says nothing.
+    /// [`Expiry::WithValue`]: it sets the value and its expiry in one.
+    pub expiry: Option<Expiry>,
     /// Whether it was sent inside a transaction.
     pub in_transaction: bool,
     /// When the proxy had read its head.
@@ -128,6 +131,7 @@ impl TraceLog {
             name: command.name,
             keys: command.keys,
             argument_count: command.argument_count,
+            expiry: None,
             in_transaction: command.in_transaction,
             seen_at,
             bytes: 0,
@@ -137,26 +141,21 @@ impl TraceLog {
         sequence
     }
 
-    pub(super) fn command_ended(&mut self, sequence: u64, bytes: u64) {
+    pub(super) fn command_ended(&mut self, sequence: u64, bytes: u64, expiry: Option<Expiry>) {
         if let Some(record) = self.record(sequence) {
             record.bytes = bytes;
+            record.expiry = expiry;
         }
     }
 
-    /// Returns the record, for the audit, if it is still there.
-    pub(super) fn replied(
-        &mut self,
-        sequence: u64,
-        reply: Reply,
-        ended_at: Instant,
-    ) -> Option<&CommandRecord> {
-        let record = self.record(sequence)?;
-        record.reply.get_or_insert(ReplyRecord {
-            kind: reply.kind,
-            bytes: reply.bytes,
-            ended_at,
-        });
-        Some(record)
+    pub(super) fn replied(&mut self, sequence: u64, reply: Reply, ended_at: Instant) {
+        if let Some(record) = self.record(sequence) {
+            record.reply = Some(ReplyRecord {
+                kind: reply.kind,
+                bytes: reply.bytes,
+                ended_at,
+            });
+        }
     }
 
     pub(super) fn since(&self, first: u64) -> Trace {

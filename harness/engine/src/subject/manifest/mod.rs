@@ -3,20 +3,25 @@
 //! A TOML file. Each section is one struct here, with the meaning of each key beside it; the annotated
 //! example is `fixtures/subjects/reference.toml`.
 
+mod audit;
 mod deadline;
 mod error;
 mod operation;
+mod promises;
 mod reconnect;
 mod sections;
 mod template;
 mod validate;
 
+pub use audit::AuditSection;
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
+pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
 
+use crate::fault::RefusalKind;
 use error::Source;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -48,6 +53,14 @@ pub struct Manifest {
     /// Environment values that the subject must refuse.
     #[serde(default)]
     pub bad_configuration: Vec<BadConfiguration>,
+    /// Other ways to configure the subject, and the Redis database that each leads to.
+    #[serde(default)]
+    pub good_configuration: Vec<GoodConfiguration>,
+    /// How many connections the subject keeps.
+    pub connections: Option<ConnectionsSection>,
+    /// How health shows Redis while that answers with errors, by their cause.
+    #[serde(default)]
+    pub refusals: BTreeMap<RefusalKind, ShownAs>,
     /// Requests, by operation.
     #[serde(default)]
     pub operations: Operations,
@@ -69,6 +82,9 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// Which commands the report tells of.
+    #[serde(default)]
+    pub audit: AuditSection,
     /// Known defects that can be switched on, to prove that the criteria catch them.
     pub mutants: Option<MutantsSection>,
     /// Where the file lies; not a key of it.
@@ -155,6 +171,25 @@ mod tests {
             text.contains("redis.prot") && text.contains("{redis.port}"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_slow_pattern_without_one_of_its_groups_is_named_with_an_example() {
+        let pattern = "[logs]\nslow_command = '(?P<command>.) (?P<key>.)'\n";
+        let text = error(&format!("{LEAST}{pattern}"));
+        assert!(text.starts_with("m.toml:5: `logs.slow_command`"), "{text}");
+        assert!(text.contains("no group `duration_ms`"), "{text}");
+    }
+
+    #[test]
+    fn another_configuration_has_known_placeholders_and_a_database_that_exists() {
+        let case = |url: &str, database: u32| {
+            let env = format!("env = {{ A = \"{url}\" }}");
+            format!("{LEAST}[[good_configuration]]\n{env}\nredis_database = {database}\n")
+        };
+        assert!(error(&case("{redis.prot}", 0)).contains("{redis.port}"));
+        assert!(error(&case("{redis.port}", 16)).contains("0 to 15"));
+        assert!(Manifest::parse(Path::new("m.toml"), &case("{redis.port}", 15)).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The sections of the manifest.
 
 use super::operation::{JsonPointer, OperationTemplate};
+use super::promises::{SlowPattern, WithoutRedisSection, with_groups};
 use super::template::Template;
 use crate::store::StoreKind;
 use regex::Regex;
@@ -60,6 +61,8 @@ pub struct LogsSection {
     pub error: Option<LogPattern>,
     /// So many attempts to reconnect were in vain that it is told as an error.
     pub exhausted: Option<LogPattern>,
+    /// A Redis command was slow; the groups `command`, `key` and `duration_ms` say which, and how slow.
+    pub slow_command: Option<SlowPattern>,
     /// A shutdown has begun.
     pub shutdown: Option<LogPattern>,
     /// A shutdown had to be forced.
@@ -85,18 +88,7 @@ pub struct VersionPattern(pub Regex);
 
 impl<'de> Deserialize<'de> for VersionPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let LogPattern(regex) = LogPattern::deserialize(deserializer)?;
-        if regex
-            .capture_names()
-            .flatten()
-            .any(|name| name == "version")
-        {
-            return Ok(Self(regex));
-        }
-        let example = "version=(?P<version>[0-9.]+)";
-        Err(de::Error::custom(format!(
-            "`{regex}` has no group `version`; expected for instance `{example}`"
-        )))
+        with_groups(deserializer, &["version"], "version=(?P<version>[0-9.]+)").map(Self)
     }
 }
 
@@ -148,6 +140,12 @@ pub struct HealthSection {
     pub disconnected: String,
     /// Where the time of the document stands, ISO 8601 in UTC.
     pub timestamp: Option<JsonPointer>,
+    /// How long the check of Redis may take before Redis counts as away, in milliseconds.
+    pub redis_timeout_ms: Option<u64>,
+    /// A path that answers `ok_status` as long as the process lives, whatever the stores do.
+    pub live_path: Option<String>,
+    /// A path that answers `ok_status` while both stores are there, else `degraded_status`.
+    pub ready_path: Option<String>,
 }
 
 /// `[deadlines]`, in milliseconds. What is not given has the criterion's default.
@@ -365,6 +363,8 @@ pub struct LimiterSection {
     /// Environment by which a run shortens both: `{limit}`, `{window_ms}`.
     #[serde(default)]
     pub shorten: BTreeMap<String, Template>,
+    /// What happens while Redis is away.
+    pub without_redis: Option<WithoutRedisSection>,
     /// The header with the limit.
     pub limit_header: Option<String>,
     /// The header with what remains.

@@ -2,7 +2,8 @@
 
 use super::error::{ManifestError, Source};
 use super::sections::environment_placeholders;
-use super::{Manifest, OperationName};
+use super::{Manifest, OperationName, Template};
+use std::collections::BTreeMap;
 
 pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
     if manifest.subject.command.is_empty() {
@@ -23,6 +24,7 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
         return Err(source.error_at("bad_configuration", problem));
     }
     environment(manifest, source)?;
+    good_configuration(manifest, source)?;
     operations(manifest, source)?;
     if let Some(backoff) = &manifest.backoff {
         backoff.validate(source)?;
@@ -34,17 +36,40 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     policy(manifest, source)
 }
 
-fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+fn good_configuration(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    for case in &manifest.good_configuration {
+        only_known_placeholders(&case.env, "good_configuration", source)?;
+        if !(0..=15).contains(&case.redis_database) {
+            let problem = format!(
+                "`redis_database` is {}; expected 0 to 15",
+                case.redis_database
+            );
+            return Err(source.error_at("good_configuration", problem));
+        }
+    }
+    Ok(())
+}
+
+fn only_known_placeholders(
+    env: &BTreeMap<String, Template>,
+    key: &str,
+    source: &Source<'_>,
+) -> Result<(), ManifestError> {
     let known = environment_placeholders();
-    for (name, template) in &manifest.subject.env {
+    for (name, template) in env {
         let unknown = template
             .placeholders()
             .find(|used| !known.iter().any(|known| known == used));
         if let Some(unknown) = unknown {
-            let key = format!("subject.env.{name}");
+            let key = format!("{key}.{name}");
             return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
         }
     }
+    Ok(())
+}
+
+fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    only_known_placeholders(&manifest.subject.env, "subject.env", source)?;
     for (index, part) in manifest.subject.command.iter().enumerate() {
         let unknown = part.placeholders().find(|used| !used.starts_with("env."));
         if let Some(unknown) = unknown {
