@@ -139,7 +139,6 @@ async fn open(
         name: format!("{protocol:?}"),
         seed: SEED,
         protocol,
-        listen: None,
     };
     let proxy = thread.open(config).await?;
     proxy.set_upstream(Some(upstream)).await?;
