@@ -38,18 +38,26 @@ pub struct NameTally {
 pub(super) struct Tally {
     rows: Vec<NameTally>,
     places: HashMap<String, usize>,
+    /// Of the command before: many are followed by another of their name, and a hash takes longer than a look.
+    last: usize,
     clients: Vec<(u64, ClientNote)>,
 }
 
 impl Tally {
     /// Counts a command; the place of its name.
     pub(super) fn command(&mut self, name: &str) -> usize {
-        let place = match self.places.get(name) {
+        if let Some(row) = self.rows.get_mut(self.last)
+            && row.name == name
+        {
+            row.count += 1;
+            return self.last;
+        }
+        self.last = match self.places.get(name) {
             Some(place) => *place,
             None => self.place(name),
         };
-        self.rows[place].count += 1;
-        place
+        self.rows[self.last].count += 1;
+        self.last
     }
 
     fn place(&mut self, name: &str) -> usize {
