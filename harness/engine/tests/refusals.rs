@@ -46,7 +46,10 @@ async fn write(environment: &Environment) -> Result<(), String> {
 #[tokio::test]
 async fn every_refusal_bites_in_the_servers_own_words_and_heals() -> TestResult {
     let environment = environment("refusals").await?;
-    for kind in RefusalKind::ALL {
+    let by_the_server = RefusalKind::ALL
+        .into_iter()
+        .filter(|kind| kind.answer().is_none());
+    for kind in by_the_server {
         write(&environment).await?;
         let fault = environment.refusal(kind).await?;
         let bite = fault.bite().unwrap_or_default();
@@ -57,6 +60,7 @@ async fn every_refusal_bites_in_the_servers_own_words_and_heals() -> TestResult 
             RefusalKind::Memory => "OOM",
             RefusalKind::Replicas => "NOREPLICAS",
             RefusalKind::ReadOnly => "READONLY",
+            other => panic!("{other:?} is answered by the proxy"),
         };
         assert!(bite.contains(code), "{kind:?}: {bite}");
         assert!(write(&environment).await.is_err(), "{kind:?}");

@@ -49,7 +49,7 @@ async fn until_created(context: &Context) -> Result<(), Stop> {
     let bound = cache.absent_ttl_seconds.as_ref();
     let longest_ms = context.section("cache.absent_ttl_seconds", bound)? * 1000;
     let environment = context.stores().await?;
-    let traffic = PostgresTraffic::watch(context, &environment).await?;
+    let traffic = PostgresTraffic::watch(context, &environment)?;
     context.step("start two instances");
     let first = environment.start_instance(&BTreeMap::new()).await?;
     let second = environment.start_instance(&BTreeMap::new()).await?;

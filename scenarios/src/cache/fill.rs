@@ -44,7 +44,7 @@ async fn miss_and_hit(context: &Context) -> Result<(), Stop> {
     let cache = context.section("cache", manifest.cache.as_ref())?;
     let ttl_seconds = context.section("cache.ttl_seconds", cache.ttl_seconds.as_ref())?;
     let environment = context.stores().await?;
-    let traffic = PostgresTraffic::watch(context, &environment).await?;
+    let traffic = PostgresTraffic::watch(context, &environment)?;
     context.step("start two instances");
     let first = environment.start_instance(&BTreeMap::new()).await?;
     let second = environment.start_instance(&BTreeMap::new()).await?;

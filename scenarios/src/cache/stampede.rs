@@ -53,7 +53,7 @@ async fn shared(context: &Context) -> Result<(), Stop> {
     let manifest = Arc::clone(context.manifest());
     let entity_key = context.section("keys.entity", manifest.keys.entity.as_ref())?;
     let environment = context.stores().await?;
-    let traffic = PostgresTraffic::watch(context, &environment).await?;
+    let traffic = PostgresTraffic::watch(context, &environment)?;
     context.step(format!("start {INSTANCES} instances"));
     let mut instances = Vec::new();
     for _ in 0..INSTANCES {

@@ -20,15 +20,11 @@ use touchstone_engine::subject::{Answer, OperationName};
 
 const POLL: Duration = Duration::from_millis(20);
 
-// What no setting of a server provokes is not tried yet: LOADING, MISCONF, and NOAUTH on a connection that
-// had been let in. Their place is here, beside `RefusalKind`, once the proxy can answer in the server's
-// stead.
-
 /// HLTH-10.
 pub(super) const ERRORS: Scenario = Scenario {
     criterion: Criterion {
         id: "HLTH-10",
-        statement: "Redis that answers with an error (NOPERM, WRONGPASS after a password change, max clients, OOM, NOREPLICAS, READONLY): health as the manifest declares, requests refused within 1 s, recovery when the cause goes",
+        statement: "Redis that answers with an error (NOPERM, WRONGPASS after a password change, max clients, OOM, NOREPLICAS, READONLY, LOADING, NOAUTH, MISCONF): health as the manifest declares, requests refused within 1 s, recovery when the cause goes",
         profile: Profile::Release,
     },
     expected: Duration::from_secs(15),
@@ -81,8 +77,16 @@ impl Story<'_> {
         let context = self.context;
         context.step(format!("Redis refuses: {}", kind.name()));
         let refused = format!("refused-{}", kind.name());
-        let fault = self.environment.refusal(kind).await?;
-        context.observe(fault.bite().unwrap_or_default());
+        let fault = match kind.answer() {
+            Some(rule) => {
+                let wiring = &self.instance.wiring;
+                let answering = self
+                    .environment
+                    .network_fault(wiring, StoreKind::Redis, rule);
+                answering.await?
+            }
+            None => self.environment.refusal(kind).await?,
+        };
         self.is_refused(OperationName::KvSet, &refused).await?;
         if !kind.spares_reads() {
             self.is_refused(OperationName::KvGet, "kept").await?;
@@ -99,6 +103,7 @@ impl Story<'_> {
         }
         self.holds(kind, shown_as, shown.sent_us).await?;
         self.is_refused(OperationName::KvSet, &refused).await?;
+        context.observe(fault.bite().unwrap_or_default());
         context.step(format!("the cause goes: {}", kind.name()));
         fault.heal().await?;
         self.recovers(kind, &refused).await

@@ -20,7 +20,7 @@ use touchstone_engine::subject::{Answer, OperationName};
 /// From when on a command is slow.
 const SLOW_MS: f64 = 100.0;
 /// How late each reply comes.
-const LATE: Duration = Duration::from_millis(160);
+const LATE: Duration = Duration::from_millis(120);
 /// A figure in whole milliseconds may be rounded either way, and clocks are read at other moments.
 const ROUNDING_MS: f64 = 2.0;
 /// How long a line may take into the log.

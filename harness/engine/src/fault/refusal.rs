@@ -1,10 +1,11 @@
 //! Redis refuses: it runs, it answers, and what it answers is an error. Provoked where the server really
 //! does it, by its own settings.
 //!
-//! Left out: LOADING, MISCONF and NOAUTH on a connection that had been let in. No setting provokes them on
-//! a server of ours; they want a proxy that answers in the server's stead.
+//! LOADING, MISCONF and NOAUTH on a connection that had been let in: no setting provokes them on a server of
+//! ours, so the proxy answers in its stead ([`RefusalKind::answer`]), what the server itself would refuse then.
 
 use crate::poll::{Look, poll_until};
+use crate::proxy::{Action, ErrorReply, Rule, When};
 use crate::store::redis::kill_foreign_clients;
 use crate::store::{ServerState, Store, StoreError};
 use redis::aio::MultiplexedConnection;
@@ -40,17 +41,26 @@ pub enum RefusalKind {
     Replicas,
     /// A replica by now, as after a failover: reads work, writes do not (READONLY).
     ReadOnly,
+    /// It reads its data after a start (LOADING).
+    Loading,
+    /// It no longer takes those that it had let in for authenticated (NOAUTH).
+    Login,
+    /// It cannot persist: reads work, writes and PING do not (MISCONF).
+    Persistence,
 }
 
 impl RefusalKind {
     /// All of them.
-    pub const ALL: [RefusalKind; 6] = [
+    pub const ALL: [RefusalKind; 9] = [
         RefusalKind::Permission,
         RefusalKind::Password,
         RefusalKind::Clients,
         RefusalKind::Memory,
         RefusalKind::Replicas,
         RefusalKind::ReadOnly,
+        RefusalKind::Loading,
+        RefusalKind::Login,
+        RefusalKind::Persistence,
     ];
 
     /// Its name in records and in the manifest.
@@ -62,14 +72,42 @@ impl RefusalKind {
             RefusalKind::Memory => "memory",
             RefusalKind::Replicas => "replicas",
             RefusalKind::ReadOnly => "read_only",
+            RefusalKind::Loading => "loading",
+            RefusalKind::Login => "login",
+            RefusalKind::Persistence => "persistence",
         }
+    }
+
+    /// The rule that refuses in the server's stead, for what no setting of a server brings about. What passes is what
+    /// Redis 7.0 lets pass then (the flags of its commands, and `processCommand` in `src/server.c`).
+    pub fn answer(self) -> Option<Rule> {
+        const LET_IN: [&str; 4] = ["HELLO", "AUTH", "QUIT", "RESET"];
+        const WHILE_LOADING: [&str; 4] = ["INFO", "SELECT", "CLIENT*", "COMMAND*"];
+        const READS: [&str; 9] = [
+            "GET", "MGET", "EXISTS", "TTL", "PTTL", "TYPE", "STRLEN", "SCAN", "ECHO",
+        ];
+        let (error, passing): (_, Vec<&str>) = match self {
+            RefusalKind::Loading => (ErrorReply::Loading, WHILE_LOADING.to_vec()),
+            RefusalKind::Login => (ErrorReply::NoAuth, Vec::new()),
+            RefusalKind::Persistence => (
+                ErrorReply::Misconf,
+                WHILE_LOADING.iter().chain(&READS).copied().collect(),
+            ),
+            _ => return None,
+        };
+        let passing = LET_IN.into_iter().chain(passing);
+        let when = passing.fold(When::any(), |when, name| when.without(name));
+        Some(Rule::new(when, Action::Answer(error)))
     }
 
     /// Whether only writes are refused.
     pub fn spares_reads(self) -> bool {
         matches!(
             self,
-            RefusalKind::Memory | RefusalKind::Replicas | RefusalKind::ReadOnly
+            RefusalKind::Memory
+                | RefusalKind::Replicas
+                | RefusalKind::ReadOnly
+                | RefusalKind::Persistence
         )
     }
 
@@ -82,6 +120,9 @@ impl RefusalKind {
             RefusalKind::Memory => "OOM",
             RefusalKind::Replicas => "NOREPLICAS",
             RefusalKind::ReadOnly => "READONLY",
+            RefusalKind::Loading => "LOADING",
+            RefusalKind::Login => "NOAUTH",
+            RefusalKind::Persistence => "MISCONF",
         }
     }
 
@@ -93,7 +134,11 @@ impl RefusalKind {
     /// The settings that do it.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            RefusalKind::Permission | RefusalKind::ReadOnly => &[],
+            RefusalKind::Permission
+            | RefusalKind::ReadOnly
+            | RefusalKind::Loading
+            | RefusalKind::Login
+            | RefusalKind::Persistence => &[],
             RefusalKind::Password => &[("requirepass", "another-password")],
             // Ours stay: a server closes no connection over this limit.
             RefusalKind::Clients => &[("maxclients", "1")],

@@ -66,7 +66,8 @@ pub(crate) struct Server {
     in_force: RefCell<Vec<InForce>>,
     next_connection: Cell<u64>,
     next_fault: Cell<u64>,
-    _holder: Socket,
+    /// Keeps the port until the proxy is closed.
+    holder: RefCell<Option<Socket>>,
 }
 
 impl Server {
@@ -96,7 +97,7 @@ impl Server {
             in_force: RefCell::default(),
             next_connection: Cell::new(0),
             next_fault: Cell::new(0),
-            _holder: holder,
+            holder: RefCell::new(Some(holder)),
         });
         tokio::task::spawn_local(accept_all(Rc::clone(&server), Rc::clone(hub)));
         Ok(server)
@@ -236,6 +237,8 @@ impl Server {
     pub(crate) fn close(&self) {
         self.closed.set(true);
         self.stop_listening();
+        // Here and not with the last task that knows of us: the port is free when the call returns.
+        self.holder.borrow_mut().take();
         self.for_each_live(|connection| {
             if !connection.is_closed() {
                 connection.end(Ending::ProxyClosed, Closing::Fin);

@@ -4,7 +4,7 @@ use super::faults::{does_not_claim_to_bite_without_traffic, goes_through_the_sha
 use super::faults::{is_reset, no_answer};
 use super::support::*;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use touchstone_core::Seed;
 use touchstone_engine::proxy::{
