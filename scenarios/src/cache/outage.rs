@@ -124,8 +124,11 @@ impl Story<'_> {
         let updates = async {
             while !over.load(Ordering::Relaxed) {
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                self.update(&entity, 0, &format!("in flight {number}"))
-                    .await?;
+                let value = format!("in flight {number}");
+                if !self.update(&entity, 0, &value).await? {
+                    // It knows that Redis is gone: the one in flight is behind us.
+                    break;
+                }
             }
             Ok::<_, Stop>(())
         };
@@ -222,7 +225,8 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn update(&self, entity: &Entity, instance: usize, value: &str) -> Result<(), Stop> {
+    /// Updates through an instance; whether it was acknowledged, or else refused.
+    async fn update(&self, entity: &Entity, instance: usize, value: &str) -> Result<bool, Stop> {
         let http = self.http(instance);
         let acknowledged = entity
             .update_or_refusal(&http, 1, value, self.refusal_status)
@@ -233,7 +237,7 @@ impl Story<'_> {
             &self.refused
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(acknowledged)
     }
 
     /// Reads on each instance, and judges the history so far.
