@@ -4,6 +4,7 @@
 //! from outside. Nothing here knows a particular subject: what there is to know is in the manifest.
 
 mod cache;
+pub mod catalogue;
 mod connect;
 mod health;
 mod kv;
@@ -14,7 +15,6 @@ mod reconnect;
 mod search;
 mod shutdown;
 mod store_view;
-mod witness;
 
 use touchstone_engine::scenario::Scenario;
 

@@ -26,12 +26,22 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Prove that the criteria can fail: switch on one known defect at a time
     Mutants(MutantsArgs),
+    /// Say what a criterion demands, how it is checked, and what it needs
+    Explain(ExplainArgs),
+    /// Keep a pair of stores running to work against by hand
+    Env(EnvArgs),
     /// Stand before a store as a proxy that can be broken over HTTP
     Proxy(ProxyArgs),
     /// Say what is here, what is missing, and what to do
     Doctor(DoctorArgs),
     /// Find and remove what runs that died have left behind
     Sweep(SweepArgs),
+    /// Print the JSON schema of record.json
+    Schema,
+    /// Print a script that completes commands, options and criteria in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of touchstone, or of one of its commands
+    Man(ManArgs),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -40,6 +50,7 @@ Examples:
   touchstone check HLTH RECON-1 --subject my-service.toml --provider process
   touchstone check HLTH-2 --repeat 20 --seed 0x2a
   touchstone check KV-1 --env LOG_LEVEL=debug --verbose
+  touchstone check CACHE-6 --keep-on-fail
   touchstone check --profile release --list";
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +79,10 @@ pub(crate) struct CheckArgs {
     /// Start nothing new after the first scenario that does not pass
     #[arg(long)]
     pub(crate) fail_fast: bool,
+
+    /// Leave the stores of the first scenarios that fail running, to be looked into; see `touchstone env`
+    #[arg(long)]
+    pub(crate) keep_on_fail: bool,
 
     /// Environment for the subject, over the manifest's; values of secrets are not printed
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
@@ -109,6 +124,100 @@ pub(crate) struct MutantsArgs {
     #[arg(long)]
     pub(crate) list: bool,
 }
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  touchstone explain HLTH-2
+  touchstone explain RECON --subject my-service.toml";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// Criteria or areas
+    #[arg(required = true)]
+    pub(crate) filters: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+}
+
+const ENV_EXAMPLES: &str = "\
+Examples:
+  export $(touchstone env up)
+  touchstone env up --name shop --subject my-service.toml --json
+  touchstone env status
+  touchstone env status --name shop --export
+  touchstone env down --name shop
+
+The stores run until `down`. Their data lies in memory where there is room for it, and none of it survives a
+power cut. Exit codes: 0 it is so, 2 usage, 3 a store does not start, does not serve or cannot be removed.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = ENV_EXAMPLES)]
+pub(crate) struct EnvArgs {
+    #[command(subcommand)]
+    pub(crate) command: EnvCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Start a Redis and a Postgres, and print their URLs as lines of environment
+    Up(EnvUpArgs),
+    /// End them, and remove their data
+    Down(EnvDownArgs),
+    /// Say what runs, and whether it serves
+    Status(EnvStatusArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnvUpArgs {
+    /// What it is called
+    #[arg(long, default_value = ENV_NAME_DEFAULT, value_parser = env_name)]
+    pub(crate) name: String,
+
+    /// A manifest whose schema is loaded into Postgres, and whose Redis database is used
+    #[arg(long = "subject", value_name = "FILE", env = "TOUCHSTONE_SUBJECT")]
+    pub(crate) subject: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) provider: ProviderArgs,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnvDownArgs {
+    /// Which one; after `check --keep-on-fail`, the id of the run
+    #[arg(long, default_value = ENV_NAME_DEFAULT)]
+    pub(crate) name: String,
+
+    /// All of them
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnvStatusArgs {
+    /// Only this one; after `check --keep-on-fail`, the id of the run
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Print the URLs, with their passwords, as lines of environment
+    #[arg(long, requires = "name", conflicts_with = "json")]
+    pub(crate) export: bool,
+
+    /// Of several pairs of one run, that of this scenario
+    #[arg(long, value_name = "SCENARIO", requires = "name")]
+    pub(crate) of: Option<String>,
+
+    /// Print JSON, with the URLs and their passwords
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const ENV_NAME_DEFAULT: &str = "default";
 
 const PROXY_EXAMPLES: &str = "\
 Examples:
@@ -180,7 +289,7 @@ pub(crate) struct DoctorArgs {
 }
 
 const SWEEP_EXAMPLES: &str = "\
-Runs whose owner lives are never touched. Exit codes: 0 nothing is left, 3 something could not be removed.";
+Runs whose owner lives are never touched, and what was kept on purpose only with --kept. Exit codes: 0 nothing is left, 3 something could not be removed.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SWEEP_EXAMPLES)]
@@ -192,6 +301,23 @@ pub(crate) struct SweepArgs {
     /// Remove also what carries the mark of a run but does not name its owner
     #[arg(long)]
     pub(crate) all: bool,
+
+    /// Remove also what was kept on purpose, by `env up` or `check --keep-on-fail`
+    #[arg(long)]
+    pub(crate) kept: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Of which command, for instance `check` or `env up`; of touchstone itself when none is given
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -274,6 +400,18 @@ pub(crate) enum ProviderChoice {
     Docker,
     /// Child processes
     Process,
+}
+
+/// A part of the names of a directory, of processes and of containers.
+fn env_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if (1..=32).contains(&text.len()) && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{text}` is no name; expected 1 to 32 letters, digits, `-` or `_`"
+        ))
+    }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod environment;
 pub mod fault;
 pub mod instance;
+pub mod kept;
 pub mod listener;
 pub mod machine;
 pub mod poll;
@@ -21,7 +22,7 @@ pub mod scope;
 pub mod store;
 pub mod subject;
 pub mod sweep;
-mod witness;
+pub mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

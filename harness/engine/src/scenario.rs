@@ -12,7 +12,7 @@ use crate::store::{StoreError, StoreKind};
 use crate::subject::health::Watched;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
 use crate::subject::{CallError, SubjectError};
-use crate::witness::StoreWitness;
+use crate::witness::{StoreWitness, Witness};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,6 +73,10 @@ impl From<EnvironmentError> for Stop {
     fn from(error: EnvironmentError) -> Self {
         match error {
             EnvironmentError::Subject(error) => error.into(),
+            EnvironmentError::FixedPort(_) => Stop::Skip {
+                reason: error.to_string(),
+                declared: true,
+            },
             other => Stop::Unknown {
                 reason: crate::error_chain(&other),
                 environment_failed: true,
@@ -192,7 +196,7 @@ pub struct Context {
     /// The stall monitors of the probers' threads.
     pub(crate) probers: Mutex<Vec<StallLog>>,
     /// Asks the stores whether they answer at all, from their start on.
-    pub(crate) witness: Mutex<StoreWitness>,
+    pub(crate) witness: Mutex<Option<StoreWitness>>,
 }
 
 /// What the scenario tells of itself.
@@ -253,8 +257,17 @@ impl Context {
         };
         self.measure_from_now();
         let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
-        *lock(&self.witness) = StoreWitness::start(stores, self.clock());
+        let ledger = Arc::clone(&self.ledger);
+        *lock(&self.witness) = Some(StoreWitness::start(stores, self.clock(), ledger));
         Ok(environment)
+    }
+
+    /// What the stores were seen to do since they were started, for a scenario that can leave out what slow stores have
+    /// disturbed. The executor asks it anyway when a scenario has failed.
+    pub fn witness(&self) -> Result<Witness, Stop> {
+        let witness = lock(&self.witness);
+        let witness = witness.as_ref().map(|asking| asking.witness().clone());
+        witness.ok_or_else(|| Stop::unknown("no store was started"))
     }
 
     /// Stalls of our own threads, and slow stores, count from now on: for a scenario that has started more than one

@@ -6,13 +6,15 @@ use super::events::{EventSender, stamp};
 use super::executor::Executor;
 use super::plan::{Attempt, Plan, RunError};
 use super::preflight::{Preflight, preflight};
+use super::worker::Worker;
 use crate::clock::Clock;
 use crate::environment::EnvironmentPlan;
+use crate::kept::{Keeper, Kept, Pair};
 use crate::machine;
 use crate::scope::RunScope;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use touchstone_core::event::{EventSink, RunEvent, RunEventKind, ScenarioKey};
@@ -38,15 +40,21 @@ pub struct Outcome {
 
 /// Runs the plan to its end, or until `cancelled` holds a signal's name.
 pub fn run(
-    plan: Plan,
+    mut plan: Plan,
     sinks: Vec<Box<dyn EventSink>>,
     cancelled: watch::Receiver<Option<String>>,
 ) -> Result<Outcome, RunError> {
+    let (jobs, one_at_a_time) = plan.jobs_allowed();
+    plan.jobs = jobs;
     let with_docker = plan.provider.name() == "docker";
     let scope = Arc::new(RunScope::create(&plan.run_id, with_docker)?);
     let (sender, receiver) = channel();
     let mut dispatcher = Dispatcher::new(Arc::new(plan), scope, sinks, cancelled, receiver);
+    dispatcher.notes.extend(one_at_a_time);
     let outcome = dispatcher.run(sender);
+    if dispatcher.scope.is_kept() {
+        return outcome;
+    }
     let closed = runtime()?.block_on(dispatcher.plan.provider.close(dispatcher.scope.run_id()));
     if let Err(error) = closed {
         tracing::warn!("something of the run may be left, `touchstone sweep` finds it: {error}");
@@ -57,8 +65,12 @@ pub fn run(
 struct Dispatcher {
     plan: Arc<Plan>,
     scope: Arc<RunScope>,
+    /// Takes the stores of scenarios that failed, if they are to be kept.
+    keeper: Option<Arc<Keeper>>,
     sinks: Vec<Box<dyn EventSink>>,
     sink_errors: Vec<std::io::Error>,
+    /// What a reader should know from the start.
+    notes: Vec<String>,
     cancelled: watch::Receiver<Option<String>>,
     /// Set by an interruption or by `--fail-fast`; what runs goes on or is cancelled, nothing new starts.
     no_more: watch::Sender<Option<String>>,
@@ -79,11 +91,14 @@ impl Dispatcher {
         cancelled: watch::Receiver<Option<String>>,
         events: Receiver<RunEvent>,
     ) -> Self {
+        let keeper = || Arc::new(Keeper::new(Arc::clone(&scope), plan.provider.name()));
         Self {
+            keeper: plan.keep_on_fail.then(keeper),
             plan,
             scope,
             sinks,
             sink_errors: Vec::new(),
+            notes: Vec::new(),
             cancelled,
             no_more: watch::Sender::new(None),
             events,
@@ -189,6 +204,7 @@ impl Dispatcher {
                     plan: Arc::clone(&self.plan),
                     scope: Arc::clone(&self.scope),
                     cancelled: self.cancelled.clone(),
+                    keeper: self.keeper.clone(),
                 },
                 no_more: self.no_more.clone(),
                 began: self.began,
@@ -337,7 +353,11 @@ impl Dispatcher {
             .sink_errors
             .iter()
             .map(|error| format!("a report failed: {error}"));
-        looser.iter().map(warn).chain(sinks).collect()
+        let kept = self.keeper.as_ref().and_then(|keeper| keeper.kept());
+        let kept = kept.iter().flat_map(told);
+        let notes = self.notes.iter().cloned();
+        let deadlines = looser.iter().map(warn);
+        notes.chain(deadlines).chain(sinks).chain(kept).collect()
     }
 
     fn bound(&self, scenarios: &[ScenarioRecord]) -> BoundRecord {
@@ -369,41 +389,20 @@ impl Dispatcher {
     }
 }
 
-/// Takes attempts from the queue until there are none, or no more are to start.
-struct Worker {
-    queue: Arc<Mutex<VecDeque<Attempt>>>,
-    executor: Executor,
-    no_more: watch::Sender<Option<String>>,
-    began: Instant,
-    sender: Sender<RunEvent>,
-}
-
-impl Worker {
-    async fn run(self) {
-        while let Some(attempt) = self.next() {
-            let events = EventSender::new(attempt.key.clone(), self.began, self.sender.clone());
-            let record = Box::new(self.executor.execute(&attempt, events.clone()).await);
-            // Here and not where the event arrives: by then the next attempt would have begun.
-            if self.executor.plan.fail_fast && !record.verdict.is_acceptable() {
-                self.no_more.send_if_modified(|reason| {
-                    let first = reason.is_none();
-                    reason.get_or_insert_with(|| format!("--fail-fast after {}", record.criterion));
-                    first
-                });
-            }
-            events.send(|_| RunEventKind::ScenarioFinished { record });
-        }
-    }
-
-    fn next(&self) -> Option<Attempt> {
-        if self.no_more.borrow().is_some() || self.executor.cancelled.borrow().is_some() {
-            return None;
-        }
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    }
+/// What stays of a run, and how to look into it.
+fn told(kept: &Kept) -> Vec<String> {
+    let pair = |pair: &Pair| {
+        format!(
+            "kept: the stores of {}, with their data: redis {}, postgres {}; its subject and its proxies have ended",
+            pair.of, pair.redis.address, pair.postgres.address
+        )
+    };
+    let name = &kept.name;
+    let ways = format!(
+        "`touchstone env status --name {name}` looks at what was kept, with --export it prints the URLs; `touchstone env down --name {name}` removes it; until then the subject's own log lies in {}",
+        kept.dir.display()
+    );
+    kept.pairs.iter().map(pair).chain([ways]).collect()
 }
 
 fn first_id(attempts: &[Attempt]) -> String {

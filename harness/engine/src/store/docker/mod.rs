@@ -52,11 +52,15 @@ pub struct DockerServer {
 
 impl DockerServer {
     /// Creates and starts it, and waits until its port is published. Readiness is the caller's to
-    /// wait for. What fails to start is removed.
-    pub async fn launch(spec: &ServerSpec, image: &ImageRef) -> Result<Self, DockerError> {
+    /// wait for. What fails to start is removed. `owner` stands in the label of that name.
+    pub async fn launch(
+        spec: &ServerSpec,
+        image: &ImageRef,
+        owner: &str,
+    ) -> Result<Self, DockerError> {
         let engine = Engine::for_spec(spec).await?;
         let container_name = request::container_name(spec);
-        let container = request::start(spec, image, &container_name, &engine).await?;
+        let container = request::start(spec, image, &container_name, owner, &engine).await?;
         let mut server = Self {
             kind: spec.kind,
             name: spec.name.clone(),
@@ -172,6 +176,11 @@ impl DockerServer {
             memory::give_back(&run_id, &container_name, &engine).await;
         }
         removed.map_err(|error| engine.failed("remove", &name, &error))
+    }
+
+    /// Gives it up as it runs. What removes a container when it is dropped must not be.
+    pub fn leave(self) {
+        std::mem::forget(self.container);
     }
 
     async fn find_address(&mut self) -> Result<(), DockerError> {
