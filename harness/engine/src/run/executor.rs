@@ -58,15 +58,7 @@ impl Executor {
         let worst_stall = worst_stall(&context, &stalls, environment.as_deref());
         context.step("tear down");
         let faults = context.ledger.records();
-        // Taken here, so that it does not ask stores that are being torn down.
-        let witness = lock(&context.witness).take();
-        let measured_from = *lock(&context.measured_from);
-        let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
-        let slow_store = witness
-            .as_ref()
-            .and_then(|asking| asking.witness().slow_store(from_us));
-        let excuse = excuse(worst_stall, slow_store);
-        drop(witness);
+        let excuse = excuse(&context, worst_stall, ended.is_err()).await;
         let audit = audited(environment.as_deref()).await;
         let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
@@ -288,13 +280,22 @@ fn redact_audit(mut audit: AuditRecord, redactor: &Redactor) -> AuditRecord {
     audit
 }
 
-/// What, other than the subject, may have caused a failure.
-fn excuse(worst_stall: Duration, slow_store: Option<String>) -> Option<String> {
+/// What, other than the subject, may have caused a failure. Nobody asks the stores after this: they are torn down.
+async fn excuse(context: &Context, worst_stall: Duration, has_failed: bool) -> Option<String> {
+    let witness = lock(&context.witness).take();
+    let starvation = std::mem::take(&mut *lock(&context.starvation));
+    if has_failed {
+        starvation.settle().await;
+    }
+    let measured_from = *lock(&context.measured_from);
+    let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
     let stall_ms = worst_stall.as_millis();
-    let stalled = worst_stall > STALL_MAX;
-    stalled
-        .then(|| format!("our own threads stalled for {stall_ms} ms"))
-        .or(slow_store)
+    let own = || format!("our own threads stalled for {stall_ms} ms");
+    let slow_store = || witness.as_ref()?.witness().slow_store(from_us);
+    (worst_stall > STALL_MAX)
+        .then(own)
+        .or_else(|| starvation.excuse(from_us))
+        .or_else(slow_store)
 }
 
 fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environment>) -> Duration {
