@@ -5,11 +5,12 @@ use crate::args::{EnvUpArgs, ProviderChoice};
 use crate::error::UsageError;
 use crate::signals::Signals;
 use crate::{output, provider, sweep};
+use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::sync::watch;
 use touchstone_core::ExitCode;
 use touchstone_engine::kept::{self, Kept, KeptError, RUN_ID_PREFIX};
-use touchstone_engine::scope::RunScope;
+use touchstone_engine::scope::{RunScope, ScopeError};
 use touchstone_engine::store::Provider;
 use touchstone_engine::subject::Manifest;
 
@@ -51,8 +52,10 @@ fn start(
     let run_id = format!("{RUN_ID_PREFIX}{}", args.name);
     let with_docker = provider.name() == "docker";
     let runtime = crate::runtime()?;
-    let scope = RunScope::create_to_keep(&run_id, with_docker)
-        .map_err(|error| KeptError::Environment(error.into()))?;
+    let scope = match RunScope::create_to_keep(&run_id, with_docker) {
+        Ok(scope) => scope,
+        Err(error) => return Err(no_scope(&args.name, error)),
+    };
     runtime.block_on(async {
         let mut start = Box::pin(kept::start(&args.name, &scope, provider, manifest));
         let ended = tokio::select! {
@@ -72,6 +75,19 @@ fn start(
         }
         ended.map(|_| None).map_err(Into::into)
     })
+}
+
+fn no_scope(name: &str, error: ScopeError) -> anyhow::Error {
+    match &error {
+        ScopeError::Directory { path, source } if source.kind() == ErrorKind::AlreadyExists => {
+            UsageError(format!(
+                "`{name}` is being started by somebody else, or was left half made in {}; `touchstone sweep` says which",
+                path.display()
+            ))
+            .into()
+        }
+        _ => KeptError::Environment(error.into()).into(),
+    }
 }
 
 /// The one that runs is told, never changed.
@@ -101,16 +117,20 @@ fn tell(args: &EnvUpArgs, kept: &Kept) -> anyhow::Result<ExitCode> {
     let looked = crate::runtime()?.block_on(Looked::at(kept));
     output::complain(looked.text().trim_end());
     let name = &kept.name;
-    output::complain(&format!(
-        "it runs until `touchstone env down --name {name}`"
-    ));
+    let serves = looked.serves();
+    output::complain(&match serves {
+        true => format!("it runs until `touchstone env down --name {name}`"),
+        false => {
+            format!("error: not all of it serves; end it with `touchstone env down --name {name}`")
+        }
+    });
     if args.json {
         output::print(&pretty(&looked.json()))?;
     } else {
         let all: String = kept.pairs.iter().map(lines).collect();
         output::print(&all)?;
     }
-    Ok(match looked.serves() {
+    Ok(match serves {
         true => ExitCode::Holds,
         false => ExitCode::Environment,
     })

@@ -234,6 +234,18 @@ fn what_does_not_come_up_leaves_nothing() {
 }
 
 #[test]
+fn one_that_somebody_else_is_starting_is_left_to_them() {
+    let place = Place::new();
+    let named = Named::new(&place, "busy");
+    let directory = place.path(&format!("touchstone-env-{}", named.name));
+    std::fs::create_dir(&directory).expect("a directory");
+    let up = named.env("up", &["--provider", "process"]);
+    assert_eq!(up.code, Some(2), "{up:#?}");
+    assert!(up.stderr.contains("is being started"), "{up:#?}");
+    assert!(directory.exists());
+}
+
+#[test]
 fn a_name_that_is_none_is_refused() {
     let place = Place::new();
     for name in ["", "a/b", "..", &"x".repeat(33)] {

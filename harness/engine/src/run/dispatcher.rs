@@ -1,6 +1,8 @@
 //! The one owner of a run's state: starts the workers, takes their events in order, tells the sinks,
 //! and makes the record.
 
+mod record;
+
 use super::cpu;
 use super::events::{EventSender, stamp};
 use super::executor::Executor;
@@ -9,8 +11,7 @@ use super::preflight::{Preflight, preflight};
 use super::worker::Worker;
 use crate::clock::Clock;
 use crate::environment::EnvironmentPlan;
-use crate::kept::{Keeper, Kept, Pair};
-use crate::machine;
+use crate::kept::Keeper;
 use crate::scope::RunScope;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,7 +19,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use touchstone_core::event::{EventSink, RunEvent, RunEventKind, ScenarioKey};
-use touchstone_core::record::{BoundRecord, ProviderRecord, SCHEMA_VERSION, SubjectRecord};
 use touchstone_core::{ExitCode, RunRecord, ScenarioRecord, Verdict};
 
 /// How often the dispatcher looks for an interruption while no event comes.
@@ -307,70 +307,6 @@ impl Dispatcher {
         }
     }
 
-    fn record(&self, scenarios: Vec<ScenarioRecord>, preflight: Preflight) -> RunRecord {
-        let mut versions = preflight.versions;
-        versions.extend(machine::versions());
-        let bound = self.bound(&scenarios);
-        let audits = scenarios
-            .iter()
-            .filter_map(|scenario| scenario.audit.as_ref());
-        let audit = Some(touchstone_core::audit::total(audits));
-        RunRecord {
-            schema_version: SCHEMA_VERSION,
-            run_id: self.plan.run_id.clone(),
-            started_at: self.started_at,
-            wall_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            seed: self.plan.seed,
-            profile: self.plan.profile,
-            jobs: self.plan.jobs,
-            provider: ProviderRecord {
-                kind: self.plan.provider.name().to_owned(),
-                reason: self.plan.provider_reason.clone(),
-            },
-            subject: SubjectRecord {
-                name: self.plan.manifest.subject.name.clone(),
-                manifest: self.plan.manifest.path.display().to_string(),
-                extra_environment: self.plan.shown_env(),
-            },
-            versions,
-            machine: machine::describe(),
-            scenarios,
-            warnings: self.warnings(),
-            interrupted: self.cancelled.borrow().is_some(),
-            audit,
-            bound,
-        }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let looser = self.plan.manifest.deadlines.loosened();
-        let warn = |(name, allowed_ms, default_ms): &(&str, u64, u64)| {
-            format!(
-                "the manifest allows `{name}` {allowed_ms} ms; the criterion's default is {default_ms} ms"
-            )
-        };
-        let sinks = self
-            .sink_errors
-            .iter()
-            .map(|error| format!("a report failed: {error}"));
-        let kept = self.keeper.as_ref().and_then(|keeper| keeper.kept());
-        let kept = kept.iter().flat_map(told);
-        let notes = self.notes.iter().cloned();
-        let deadlines = looser.iter().map(warn);
-        notes.chain(deadlines).chain(sinks).chain(kept).collect()
-    }
-
-    fn bound(&self, scenarios: &[ScenarioRecord]) -> BoundRecord {
-        let longest_scenario_ms = scenarios.iter().map(|s| s.duration_ms).max().unwrap_or(0);
-        let cpu_ms = cpu::used_ms().saturating_sub(self.cpu_before_ms);
-        let cores = machine::cores() as u64;
-        BoundRecord {
-            longest_scenario_ms,
-            cpu_ms,
-            bound_ms: longest_scenario_ms.max(cpu_ms / cores),
-        }
-    }
-
     fn tell(&mut self, kind: RunEventKind) {
         self.tell_event(&stamp(self.began, kind));
     }
@@ -387,22 +323,6 @@ impl Dispatcher {
             }
         }
     }
-}
-
-/// What stays of a run, and how to look into it.
-fn told(kept: &Kept) -> Vec<String> {
-    let pair = |pair: &Pair| {
-        format!(
-            "kept: the stores of {}, with their data: redis {}, postgres {}; its subject and its proxies have ended",
-            pair.of, pair.redis.address, pair.postgres.address
-        )
-    };
-    let name = &kept.name;
-    let ways = format!(
-        "`touchstone env status --name {name}` looks at what was kept, with --export it prints the URLs; `touchstone env down --name {name}` removes it; until then the subject's own log lies in {}",
-        kept.dir.display()
-    );
-    kept.pairs.iter().map(pair).chain([ways]).collect()
 }
 
 fn first_id(attempts: &[Attempt]) -> String {
