@@ -19,7 +19,6 @@ mod shutdown;
 mod store_contents;
 mod store_view;
 mod token;
-mod witness;
 
 use touchstone_engine::scenario::Scenario;
 
