@@ -12,7 +12,10 @@ pub mod property;
 mod rate;
 mod reconnect;
 mod search;
+mod secrets;
+mod security;
 mod shutdown;
+mod store_contents;
 mod store_view;
 mod witness;
 
@@ -27,6 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         reconnect::ALL,
         cache::ALL,
         rate::ALL,
+        security::ALL,
         shutdown::ALL,
         observe::ALL,
     ]

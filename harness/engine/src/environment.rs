@@ -85,6 +85,8 @@ pub struct Overrides {
     pub templates: BTreeMap<String, Template>,
     /// Variables of the manifest that are not set at all.
     pub unset: Vec<String>,
+    /// Another command of the subject, instead of the one that serves.
+    pub command: Option<Vec<Template>>,
     /// Values of placeholders, for instance `redis.password`.
     pub placeholders: BTreeMap<String, String>,
 }
@@ -235,6 +237,12 @@ impl Environment {
     ) -> Result<Arc<Instance>, EnvironmentError> {
         let http_port = free_port()?;
         let mut values = self.placeholder_values(http_port, &wiring);
+        let private_dir = self
+            .plan
+            .scope
+            .make_dir(&format!("{}-private", self.plan.name))?;
+        let private_dir = private_dir.display().to_string();
+        values.insert("private.dir".to_owned(), private_dir);
         values.extend(overrides.placeholders.clone());
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, template) in &self.plan.manifest.subject.env {
@@ -257,7 +265,13 @@ impl Environment {
             http_port,
             env: environment,
         };
-        let manifest = Arc::clone(&self.plan.manifest);
+        let mut manifest = Arc::clone(&self.plan.manifest);
+        if let Some(command) = &overrides.command {
+            Arc::make_mut(&mut manifest)
+                .subject
+                .command
+                .clone_from(command);
+        }
         let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
         self.instances
             .lock()

@@ -126,6 +126,7 @@ async fn timed_call(
         ("seconds", b"60"),
         ("id", id.as_bytes()),
         ("pattern", b"*"),
+        ("tenant", b"first"),
         ("user", b"user-1"),
         ("endpoint", b"outage"),
     ];

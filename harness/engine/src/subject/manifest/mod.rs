@@ -5,8 +5,10 @@
 
 mod audit;
 mod deadline;
+mod encryption;
 mod error;
 mod operation;
+mod operation_name;
 mod promises;
 mod reconnect;
 mod sections;
@@ -14,8 +16,12 @@ mod template;
 mod validate;
 
 pub use audit::AuditSection;
+pub use encryption::{
+    AuditLog, BytesAt, DataClassSection, EncryptionSection, KeyPattern, UsePattern,
+};
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
+pub use operation_name::{OperationName, Operations};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
@@ -76,6 +82,11 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// How the subject encrypts what it stores in Redis.
+    pub encryption: Option<EncryptionSection>,
+    /// How long the subject keeps what in Redis.
+    #[serde(default)]
+    pub data_classes: Vec<DataClassSection>,
     /// When the subject tries to reconnect to Redis.
     pub backoff: Option<BackoffSection>,
     /// What the subject runs as scripts in Redis.
