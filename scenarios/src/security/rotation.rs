@@ -17,7 +17,7 @@ use touchstone_engine::subject::client::AnswerKind;
 use touchstone_engine::subject::manifest::{BytesAt, LogPattern};
 
 /// How long it may take until an instance knows what has changed about the keys.
-const NOTICE_DEADLINE: Duration = Duration::from_secs(10);
+const NOTICE_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 /// A moved expiry, to be told from the one that a new entry gets.
 const REMAINING_MS: u64 = 200_000;
