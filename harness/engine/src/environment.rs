@@ -1,19 +1,26 @@
 //! The environment of one scenario: its own stores, proxies and instances. Nothing is shared with
 //! another scenario, so that any number of them may run side by side.
 
+mod tls;
+
+pub use tls::RedisLine;
+
 use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::port::{NoFreePort, free_port};
 use crate::process_tree;
-use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::proxy::{
+    Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog, TlsConfigError,
+};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
 use crate::scope::{RunScope, ScopeError};
-use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
+use crate::store::{Provider, SUPERUSER, ServerSpec, ServerTls, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
 use crate::subject::manifest::{Manifest, Template};
 use crate::subject::process::LaunchPlan;
+use crate::tls::AuthorityError;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +40,12 @@ pub enum EnvironmentError {
     /// The private directory.
     #[error(transparent)]
     Scope(#[from] ScopeError),
+    /// The certificates of the run.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// TLS at a proxy.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
     /// A port for the subject.
     #[error(transparent)]
     Port(#[from] NoFreePort),
@@ -76,6 +89,19 @@ pub struct EnvironmentPlan {
     pub clock: Clock,
 }
 
+/// What the stores of an environment are like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Topology {
+    /// One of each, without TLS.
+    #[default]
+    Plain,
+    /// The same, but Redis speaks TLS, too, on a second port.
+    Tls {
+        /// Whether it demands a certificate of its clients.
+        demands_client_certificate: bool,
+    },
+}
+
 /// What one instance is started with instead of what the manifest says.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -100,6 +126,8 @@ pub struct Environment {
     proxies: ProxyThread,
     wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
+    /// Beside the passwords of the stores.
+    secrets: Mutex<Vec<String>>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -107,24 +135,34 @@ impl Environment {
     /// The same outside of a run, for a benchmark: nobody is told of what happens in it.
     pub async fn start_unwatched(plan: EnvironmentPlan) -> Result<Self, EnvironmentError> {
         let ledger = Arc::new(Ledger::new(plan.clock, EventSender::to_nobody(&plan.name)));
-        Self::start(plan, ledger).await
+        Self::start(plan, Topology::Plain, ledger).await
     }
 
     /// Starts both stores, side by side, and the proxy thread. No instance yet.
     pub(crate) async fn start(
         plan: EnvironmentPlan,
+        topology: Topology,
         ledger: Arc<Ledger>,
     ) -> Result<Self, EnvironmentError> {
+        let tls = match topology {
+            Topology::Plain => None,
+            Topology::Tls {
+                demands_client_certificate,
+            } => Some(ServerTls {
+                authority: plan.scope.authority()?,
+                demands_client_certificate,
+            }),
+        };
         let (redis, postgres) = tokio::join!(
-            launch(&plan, StoreKind::Redis),
-            launch(&plan, StoreKind::Postgres)
+            launch(&plan, StoreKind::Redis, tls),
+            launch(&plan, StoreKind::Postgres, None)
         );
         let (redis, postgres) = match (redis, postgres) {
             (Ok(redis), Ok(postgres)) => (Arc::new(redis), Arc::new(postgres)),
             (redis, postgres) => return Err(remove_and_report(redis, postgres).await),
         };
         let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
-        let (wirings, instances) = Default::default();
+        let (wirings, instances, secrets) = Default::default();
         let environment = Self {
             plan,
             redis,
@@ -133,6 +171,7 @@ impl Environment {
             proxies,
             wirings,
             instances,
+            secrets,
             ledger,
         };
         if let Err(error) = environment.apply_schema().await {
@@ -220,6 +259,9 @@ impl Environment {
         let redis = self.open_proxy(StoreKind::Redis, index).await?;
         let postgres = self.open_proxy(StoreKind::Postgres, index).await?;
         let wiring = Arc::new(Wiring::new(index, redis, postgres));
+        for kind in StoreKind::ALL {
+            wiring.lead_to(self.store(kind)).await?;
+        }
         self.wirings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -266,11 +308,28 @@ impl Environment {
         Ok(instance)
     }
 
+    /// A directory of this scenario alone, for what a subject is told to read.
+    pub fn private_dir(&self, name: &str) -> Result<PathBuf, EnvironmentError> {
+        let name = format!("{}-{name}", self.plan.name);
+        Ok(self.plan.scope.make_dir(&name)?)
+    }
+
+    /// Another secret that no artefact of this scenario must show, such as a password that it makes up.
+    pub fn add_secret(&self, secret: &str) {
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(secret.to_owned());
+    }
+
     /// Every secret that an artefact of this scenario must not show.
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for secret in &*self.secrets.lock().unwrap_or_else(PoisonError::into_inner) {
+            redactor.add(secret);
+        }
         for (name, template) in &self.plan.manifest.subject.env {
             // With a placeholder in it, its secret is one of the two above.
             if template.placeholders().next().is_none() {
@@ -341,9 +400,7 @@ impl Environment {
             protocol,
             listen: None,
         };
-        let proxy = self.proxies.open(config).await?;
-        proxy.set_upstream(self.store(kind).address().await).await?;
-        Ok(proxy)
+        Ok(self.proxies.open(config).await?)
     }
 
     fn placeholder_values(&self, http_port: u16, wiring: &Wiring) -> BTreeMap<String, String> {
@@ -372,7 +429,11 @@ impl Environment {
     }
 }
 
-async fn launch(plan: &EnvironmentPlan, kind: StoreKind) -> Result<Store, StoreError> {
+async fn launch(
+    plan: &EnvironmentPlan,
+    kind: StoreKind,
+    tls: Option<ServerTls>,
+) -> Result<Store, StoreError> {
     let spec = ServerSpec {
         kind,
         run_id: plan.scope.run_id().to_owned(),
@@ -385,6 +446,7 @@ async fn launch(plan: &EnvironmentPlan, kind: StoreKind) -> Result<Store, StoreE
         },
         database: "postgres".to_owned(),
         extra_args: Vec::new(),
+        tls,
     };
     Store::launch(spec, &plan.provider, &plan.scope).await
 }

@@ -21,6 +21,7 @@ pub mod scope;
 pub mod store;
 pub mod subject;
 pub mod sweep;
+pub mod tls;
 mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.

@@ -26,6 +26,7 @@ async fn launch(kind: StoreKind, scope: &RunScope) -> Result<Store, Box<dyn Erro
         user: SUPERUSER.to_owned(),
         database: "postgres".to_owned(),
         extra_args: Vec::new(),
+        tls: None,
     };
     Ok(Store::launch(spec, &Provider::Process(Tools::find()?), scope).await?)
 }
@@ -123,6 +124,7 @@ async fn a_server_that_cannot_start_says_why_with_its_own_words() -> TestResult 
         user: String::new(),
         database: String::new(),
         extra_args: vec!["--no-such-setting".to_owned(), "1".to_owned()],
+        tls: None,
     };
     let error = Store::launch(spec, &Provider::Process(Tools::find()?), &scope).await;
     let text = error.err().ok_or("it started")?.to_string();
