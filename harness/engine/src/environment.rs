@@ -1,119 +1,30 @@
 //! The environment of one scenario: its own stores, proxies and instances. Nothing is shared with
 //! another scenario, so that any number of them may run side by side.
 
+mod error;
+mod plan;
 mod tls;
 
+pub use error::EnvironmentError;
+pub use plan::{EnvironmentPlan, Overrides, Topology};
 pub use tls::RedisLine;
 
 use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
-use crate::port::{NoFreePort, free_port};
+use crate::port::free_port;
 use crate::process_tree;
-use crate::proxy::{
-    Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog, TlsConfigError,
-};
+use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
-use crate::scope::{RunScope, ScopeError};
-use crate::store::{Provider, SUPERUSER, ServerSpec, ServerTls, Store, StoreError, StoreKind};
-use crate::subject::SubjectError;
-use crate::subject::manifest::{Manifest, Template};
+use crate::store::{SUPERUSER, ServerSpec, ServerTls, Store, StoreError, StoreKind};
+use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
-use crate::tls::AuthorityError;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use touchstone_core::Seed;
 use touchstone_core::redact::Redactor;
-
-/// Why an environment, or a part of it, could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
-    /// A store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A proxy.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-    /// The private directory.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
-    /// The certificates of the run.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// TLS at a proxy.
-    #[error(transparent)]
-    Tls(#[from] TlsConfigError),
-    /// A port for the subject.
-    #[error(transparent)]
-    Port(#[from] NoFreePort),
-    /// The SQL of the manifest's schema cannot be read.
-    #[error("cannot read the schema {}; correct `stores.postgres_schema` in the manifest", .path.display())]
-    Schema {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Postgres does not accept the SQL of the manifest's schema.
-    #[error("Postgres refuses the schema {}; correct it, or `stores.postgres_schema` in the manifest", .path.display())]
-    SchemaRefused {
-        /// Which file.
-        path: PathBuf,
-        /// What Postgres says.
-        source: tokio_postgres::Error,
-    },
-    /// The subject: the only one that may be the subject's own fault.
-    #[error(transparent)]
-    Subject(#[from] SubjectError),
-}
-
-/// What an environment is made from.
-#[derive(Debug, Clone)]
-pub struct EnvironmentPlan {
-    /// A name that is unique in the run, for instance `HLTH-2-1`.
-    pub name: String,
-    /// The run.
-    pub scope: Arc<RunScope>,
-    /// Where the stores come from.
-    pub provider: Arc<Provider>,
-    /// The subject's manifest.
-    pub manifest: Arc<Manifest>,
-    /// Environment that the command line adds to the subject's.
-    pub extra_env: BTreeMap<String, String>,
-    /// What random choices of faults follow from.
-    pub seed: Seed,
-    /// The scenario's clock.
-    pub clock: Clock,
-}
-
-/// What the stores of an environment are like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Topology {
-    /// One of each, without TLS.
-    #[default]
-    Plain,
-    /// The same, but Redis speaks TLS, too, on a second port.
-    Tls {
-        /// Whether it demands a certificate of its clients.
-        demands_client_certificate: bool,
-    },
-}
-
-/// What one instance is started with instead of what the manifest says.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// Environment, by variable.
-    pub env: BTreeMap<String, String>,
-    /// The same with the placeholders of the manifest's `subject.env`.
-    pub templates: BTreeMap<String, Template>,
-    /// Variables of the manifest that are not set at all.
-    pub unset: Vec<String>,
-    /// Values of placeholders, for instance `redis.password`.
-    pub placeholders: BTreeMap<String, String>,
-}
 
 /// Stores, proxies and instances of one scenario.
 #[derive(Debug)]

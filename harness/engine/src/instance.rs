@@ -42,8 +42,7 @@ impl Wiring {
 
     /// Leads the proxy to where the store listens now.
     pub(crate) async fn lead_to(&self, store: &Store) -> Result<(), ProxyError> {
-        let with_tls =
-            store.kind() == StoreKind::Redis && self.to_tls_port.load(Ordering::Relaxed);
+        let with_tls = store.kind() == StoreKind::Redis && self.to_tls_port.load(Ordering::Relaxed);
         let upstream = if with_tls {
             store.tls_address().await
         } else {
@@ -53,7 +52,11 @@ impl Wiring {
     }
 
     /// The same, from now on to the port with TLS or to the plain one.
-    pub(crate) async fn lead_to_tls(&self, store: &Store, with_tls: bool) -> Result<(), ProxyError> {
+    pub(crate) async fn lead_to_tls(
+        &self,
+        store: &Store,
+        with_tls: bool,
+    ) -> Result<(), ProxyError> {
         self.to_tls_port.store(with_tls, Ordering::Relaxed);
         self.lead_to(store).await
     }

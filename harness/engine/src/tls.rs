@@ -195,7 +195,9 @@ fn client() -> Result<CertificateParams, rcgen::Error> {
 fn named(common_name: &str, names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names)?;
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     params.not_before = date_time_ymd(2024, 1, 1);
     params.not_after = date_time_ymd(2049, 12, 31);
     params.use_authority_key_identifier_extension = true;
@@ -227,7 +229,9 @@ mod tests {
             };
             TlsServer::from_pem(pem, Some(ca)).expect("a server");
             TlsClient::from_pem(ca, "127.0.0.1", Some(pem)).expect("a client");
-            let mode = fs::metadata(&identity.key_file).expect("a key").permissions();
+            let mode = fs::metadata(&identity.key_file)
+                .expect("a key")
+                .permissions();
             assert_eq!(mode.mode() & 0o777, 0o600);
         }
     }

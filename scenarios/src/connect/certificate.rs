@@ -1,6 +1,6 @@
 //! CONN-8: whoever cannot prove to be the server is not talked to.
 
-use super::encrypted::{launch, mark, meet, said_nothing, serves_again, topology, way};
+use super::encrypted::{launch, meet, said_nothing, serves_again, topology, way};
 use super::refused_start::see_refused_start;
 use futures::FutureExt;
 use std::time::Duration;
@@ -111,8 +111,7 @@ async fn refuses_at_reconnect(
     context.step("start with the right certificate, and reconnect to an unknown authority's");
     let instance = launch(environment, way, RedisLine::Ended(Shown::Good)).await?;
     instance.wait_ready().await?;
-    let since = mark(&instance.wiring).await?;
-    let attempt = meet(
+    let (attempt, first) = meet(
         environment,
         &instance,
         RedisLine::Ended(shown),
@@ -120,7 +119,7 @@ async fn refuses_at_reconnect(
     )
     .await?;
     judge(&attempt, shown.told())?;
-    said_nothing(&instance, since, &format!("a server with {}", shown.told())).await?;
+    said_nothing(&instance, first, &format!("a server with {}", shown.told())).await?;
     context.step("show the right certificate again");
     serves_again(context, environment, &instance).await
 }

@@ -63,21 +63,33 @@ fn limited(
 
 fn attempts() -> Vec<BadCredentials> {
     vec![
-    BadCredentials {
-        what: "a wrong Redis password",
-        placeholders: vec![("redis.password", WRONG)],
-        server_says: WRONG_PASSWORD,
-    },
-    limited("a Redis user without permissions", "powerless", NO_PERMISSION),
-    limited("a disabled Redis user", "disabled", WRONG_PASSWORD),
-    limited("a Redis user that may connect and no more", "greeter", NO_PERMISSION),
-    limited("a Redis user that may read and not write", "reader", NO_PERMISSION),
-    limited("a Redis user for other keys", "elsewhere", NO_PERMISSION),
-    BadCredentials {
-        what: "a wrong Postgres password",
-        placeholders: vec![("postgres.password", WRONG)],
-        server_says: &["password authentication failed", "28p01"],
-    },
+        BadCredentials {
+            what: "a wrong Redis password",
+            placeholders: vec![("redis.password", WRONG)],
+            server_says: WRONG_PASSWORD,
+        },
+        limited(
+            "a Redis user without permissions",
+            "powerless",
+            NO_PERMISSION,
+        ),
+        limited("a disabled Redis user", "disabled", WRONG_PASSWORD),
+        limited(
+            "a Redis user that may connect and no more",
+            "greeter",
+            NO_PERMISSION,
+        ),
+        limited(
+            "a Redis user that may read and not write",
+            "reader",
+            NO_PERMISSION,
+        ),
+        limited("a Redis user for other keys", "elsewhere", NO_PERMISSION),
+        BadCredentials {
+            what: "a wrong Postgres password",
+            placeholders: vec![("postgres.password", WRONG)],
+            server_says: &["password authentication failed", "28p01"],
+        },
     ]
 }
 

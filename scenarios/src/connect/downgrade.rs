@@ -1,6 +1,6 @@
 //! CONN-9: whoever was told to encrypt does not talk in the clear.
 
-use super::encrypted::{launch, mark, meet, said_nothing, serves_again, topology, way};
+use super::encrypted::{launch, meet, said_nothing, serves_again, topology, way};
 use super::refused_start::see_refused_start;
 use futures::FutureExt;
 use std::time::Duration;
@@ -31,11 +31,7 @@ async fn no_downgrade(context: &Context) -> Result<(), Stop> {
     at_reconnect(context, &environment, way).await
 }
 
-async fn at_start(
-    context: &Context,
-    environment: &Environment,
-    way: &Overlay,
-) -> Result<(), Stop> {
+async fn at_start(context: &Context, environment: &Environment, way: &Overlay) -> Result<(), Stop> {
     context.step("start with the store's plain port");
     let instance = launch(environment, way, RedisLine::Plain).await?;
     let refused =
@@ -60,9 +56,8 @@ async fn at_reconnect(
     context.step("start with TLS, and reconnect to the plain port");
     let instance = launch(environment, way, RedisLine::Ended(Shown::Good)).await?;
     instance.wait_ready().await?;
-    let since = mark(&instance.wiring).await?;
-    meet(environment, &instance, RedisLine::Plain, MET).await?;
-    said_nothing(&instance, since, MET).await?;
+    let (_, first) = meet(environment, &instance, RedisLine::Plain, MET).await?;
+    said_nothing(&instance, first, MET).await?;
     context.step("offer TLS again");
     serves_again(context, environment, &instance).await
 }

@@ -1,13 +1,15 @@
 //! What the criteria of TLS share: stores with it, a subject that is told of it, and what the proxy saw of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 use touchstone_engine::environment::{Environment, Overrides, RedisLine, Topology};
-use touchstone_engine::instance::{Instance, Wiring};
+use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::proxy::{ConnectionRecord, Cut, CutMode, TlsSeen};
 use touchstone_engine::scenario::{Context, OrFail, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::manifest::{Manifest, Overlay};
+use touchstone_engine::tls::Shown;
 
 const POLL: Duration = Duration::from_millis(5);
 /// How long the subject's next attempt is waited for after its connection was cut.
@@ -33,21 +35,22 @@ pub(super) async fn launch(
     environment: &Environment,
     way: &Overlay,
     line: RedisLine,
-) -> Result<std::sync::Arc<Instance>, Stop> {
+) -> Result<Arc<Instance>, Stop> {
     let wiring = environment.wire().await?;
     environment.set_redis_line(&wiring, line).await?;
     let overrides: Overrides = environment.told_of_tls(way)?;
     Ok(environment.launch(wiring, &overrides)?)
 }
 
-/// The subject has connected, and was heard to say nothing: no command, so no password either.
+/// On no connection from that one on was anything heard: no command, so no password either.
 pub(super) async fn said_nothing(
     instance: &Instance,
-    since: u64,
+    first_connection: u64,
     met: &str,
 ) -> Result<(), Stop> {
-    let trace = instance.proxy(StoreKind::Redis).trace(since).await?;
-    let first = trace.commands.first();
+    let trace = instance.proxy(StoreKind::Redis).trace(0).await?;
+    let mut commands = trace.commands.iter();
+    let first = commands.find(|command| command.connection >= first_connection);
     expect(
         first.is_none(),
         format!("not one command to {met}"),
@@ -56,17 +59,17 @@ pub(super) async fn said_nothing(
 }
 
 /// Cuts the connections of an instance that runs, once its next ones meet this, and waits until one of them has
-/// come to its end. Returns it.
+/// come to its end. Returns it, and the number of the first of them.
 pub(super) async fn meet(
     environment: &Environment,
     instance: &Instance,
     line: RedisLine,
     met: &str,
-) -> Result<ConnectionRecord, Stop> {
+) -> Result<(ConnectionRecord, u64), Stop> {
     let (wiring, redis) = (&instance.wiring, StoreKind::Redis);
     let proxy = wiring.proxy(redis);
     environment.set_redis_line(wiring, line).await?;
-    let before = proxy.connections().await?.len();
+    let first = proxy.counters().await?.accepted;
     let mode = CutMode::Reset;
     let cut = environment
         .network_fault(wiring, redis, Cut { mode })
@@ -77,7 +80,7 @@ pub(super) async fn meet(
             Ok(connections) => connections,
             Err(error) => return Look::NotYet(error.to_string()),
         };
-        let mut attempts = connections.into_iter().skip(before);
+        let mut attempts = connections.into_iter().filter(|c| c.id >= first);
         // One that goes on was accepted.
         let over = |c: &ConnectionRecord| c.closed_at.is_some() || c.down.bytes > 0;
         match attempts.find(over) {
@@ -87,7 +90,7 @@ pub(super) async fn meet(
     });
     let attempt = attempt.await.or_fail(&what)?;
     cut.heal().await?;
-    Ok(attempt)
+    Ok((attempt, first))
 }
 
 /// With the right certificate back, the same process serves again.
@@ -96,7 +99,6 @@ pub(super) async fn serves_again(
     environment: &Environment,
     instance: &Instance,
 ) -> Result<(), Stop> {
-    use touchstone_engine::tls::Shown;
     let line = RedisLine::Ended(Shown::Good);
     environment.set_redis_line(&instance.wiring, line).await?;
     let what = "the service to use TLS again, now that it can be trusted";
@@ -113,9 +115,4 @@ pub(super) async fn serves_again(
         }
     });
     back.await.or_fail(what)
-}
-
-/// The number that the next command to Redis will have.
-pub(super) async fn mark(wiring: &Wiring) -> Result<u64, Stop> {
-    Ok(wiring.proxy(StoreKind::Redis).trace_mark().await?)
 }

@@ -28,10 +28,7 @@ pub(super) struct Rotated {
 
 impl User {
     /// A user that may do everything, with a password in a file.
-    pub(super) async fn create(
-        context: &Context,
-        environment: &Environment,
-    ) -> Result<Self, Stop> {
+    pub(super) async fn create(context: &Context, environment: &Environment) -> Result<Self, Stop> {
         let manifest = context.manifest();
         let mut told = manifest.subject.env.values().flat_map(|t| t.placeholders());
         let takes_a_name = told.any(|placeholder| placeholder == "redis.user");
@@ -96,10 +93,8 @@ impl User {
     /// How many logins as this user the server has refused; the harness's own are among them.
     pub(super) async fn refusals(&self, environment: &Environment) -> Result<u64, Stop> {
         let mut store = environment.store(StoreKind::Redis).redis(0).await?;
-        let entries: Vec<redis::Value> = redis::cmd("ACL")
-            .arg("LOG")
-            .query_async(&mut store)
-            .await?;
+        let entries: Vec<redis::Value> =
+            redis::cmd("ACL").arg("LOG").query_async(&mut store).await?;
         let mut refusals = 0;
         for entry in entries {
             let entry: std::collections::BTreeMap<String, redis::Value> =

@@ -87,21 +87,29 @@ impl Story<'_> {
     async fn with_both_valid(&mut self) -> Result<(), Stop> {
         let loads = self.loads();
         self.all_work(&loads, "before the rotation").await?;
-        self.context.step("rotate: the server takes both passwords, the source follows, the old one ends");
+        self.context
+            .step("rotate: the server takes both passwords, the source follows, the old one ends");
         let Rotated { old, new } = self.user.add_password(self.environment).await?;
         self.user.write(&new)?;
         self.user.end_password(self.environment, &old).await?;
         let switched_us = self.context.clock().now_us();
-        self.all_work(&loads, "on the connections that existed").await?;
+        self.all_work(&loads, "on the connections that existed")
+            .await?;
         self.none_failed(loads, switched_us).await?;
-        self.context.step("end every connection: new ones need the new password");
+        self.context
+            .step("end every connection: new ones need the new password");
         self.end_connections().await?;
-        self.work_again(|d| d.replace_ms, "on a new connection, with the new password").await
+        self.work_again(
+            |d| d.replace_ms,
+            "on a new connection, with the new password",
+        )
+        .await
     }
 
     /// The way with one: whoever connects in between is refused, and must look into the source again.
     async fn server_first(&mut self) -> Result<(), Stop> {
-        self.context.step("rotate on the server alone, and end every connection");
+        self.context
+            .step("rotate on the server alone, and end every connection");
         let Rotated { old, new } = self.user.add_password(self.environment).await?;
         self.user.end_password(self.environment, &old).await?;
         let before = self.user.refusals(self.environment).await?;
@@ -114,10 +122,13 @@ impl Story<'_> {
                 Err(stop) => Look::NotYet(format!("{stop:?}")),
             }
         });
-        refused.await.or_fail(format!("{what}: an attempt to reconnect"))?;
+        refused
+            .await
+            .or_fail(format!("{what}: an attempt to reconnect"))?;
         self.context.step("the source follows");
         self.user.write(&new)?;
-        self.work_again(|d| d.recover_ms, "once the source holds the new password").await
+        self.work_again(|d| d.recover_ms, "once the source holds the new password")
+            .await
     }
 
     fn loads(&self) -> Vec<Load> {
@@ -136,9 +147,9 @@ impl Story<'_> {
             let what = format!("{told}: {ENOUGH} requests to succeed {when}");
             let worked = poll_until(&what, limit, POLL, || async {
                 let calls = load.so_far();
-                let since = calls.iter().filter(|call| call.called_us >= from_us);
+                let mut since = calls.iter().filter(|call| call.called_us >= from_us);
                 let good = since.clone().filter(|call| call.outcome.is_ok()).count();
-                match since.filter(|call| call.outcome.is_err()).last() {
+                match since.rfind(|call| call.outcome.is_err()) {
                     _ if good >= ENOUGH => Look::Ready(()),
                     Some(failed) => Look::NotYet(format!("{good}; {}", failed.describe())),
                     None => Look::NotYet(format!("{good}")),
@@ -203,7 +214,8 @@ impl Story<'_> {
             });
             let at_us = back.await.or_fail(&what)?;
             let took_ms = at_us.saturating_sub(from_us) / 1000;
-            self.context.observe(format!("{told}: {when}, after {took_ms} ms"));
+            self.context
+                .observe(format!("{told}: {when}, after {took_ms} ms"));
             back_us.push(at_us);
         }
         let last_us = back_us.into_iter().max().unwrap_or(from_us);

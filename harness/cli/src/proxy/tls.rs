@@ -12,7 +12,9 @@ pub(super) fn of(args: &ProxyArgs, upstream: &str) -> Result<Tls, UsageError> {
         (Some(chain), Some(key)) => Some((read("--tls-cert", chain)?, read("--tls-key", key)?)),
         _ => None,
     };
-    let pem = identity.as_ref().map(|(chain, key)| PemIdentity { chain, key });
+    let pem = identity
+        .as_ref()
+        .map(|(chain, key)| PemIdentity { chain, key });
     let subject = pem
         .map(|pem| TlsServer::from_pem(pem, None))
         .transpose()

@@ -58,7 +58,10 @@ impl Environment {
         let authority: &Authority = &*self.plan.scope.authority()?;
         let ca = authority.ca_pem.as_bytes();
         let spec = self.redis.spec();
-        let demands = spec.tls.as_ref().is_some_and(|tls| tls.demands_client_certificate);
+        let demands = spec
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.demands_client_certificate);
         let subject = TlsServer::from_pem(pem(authority.server(shown)), demands.then_some(ca))?;
         let store = TlsClient::from_pem(ca, STORE_NAME, Some(pem(&authority.client)))?;
         Ok(Tls {

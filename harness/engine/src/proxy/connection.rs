@@ -9,33 +9,22 @@ use super::record::{ConnectionRecord, CounterCell, Ending, TlsSeen};
 use super::socket;
 use super::tap::{Side, Tap};
 use super::thread::Hub;
-use super::tls::{End, Upstream};
+use super::tls::{End, NoStore, Upstream};
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-/// A store on loopback either answers at once or not at all; a subject's own limit is far below.
-const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Reads of a silenced connection in one poll, before others have their turn.
 const SWALLOWS_PER_POLL: usize = 4;
 
 type Connecting = Pin<Box<dyn Future<Output = Result<End, NoStore>>>>;
-
-/// Why there is no connection to the store.
-enum NoStore {
-    Reset,
-    Refused,
-    Tls(io::Error),
-}
 
 /// How one of our sockets is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +100,7 @@ impl Connection {
         match upstream {
             None => self.upstream_refused(),
             Some(upstream) => {
-                self.connecting = Some(Box::pin(async move {
-                    let connecting = connect(upstream);
-                    let connected = tokio::time::timeout(UPSTREAM_CONNECT_DEADLINE, connecting);
-                    connected.await.unwrap_or(Err(NoStore::Refused))
-                }));
+                self.connecting = Some(Box::pin(upstream.connect()));
                 self.wake();
             }
         }
@@ -472,19 +457,6 @@ impl Connection {
             waker.wake_by_ref();
         }
     }
-}
-
-async fn connect(upstream: Upstream) -> Result<End, NoStore> {
-    let stream = TcpStream::connect(upstream.address)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionReset => NoStore::Reset,
-            _ => NoStore::Refused,
-        })?;
-    socket::make_prompt(&stream);
-    End::of_store(stream, upstream.tls)
-        .await
-        .map_err(NoStore::Tls)
 }
 
 fn poll_both<S: AsyncRead + AsyncWrite + Unpin>(

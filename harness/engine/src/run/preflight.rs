@@ -7,7 +7,7 @@
 use super::events::EventSender;
 use super::executor::{START_GRACE, keep_logs};
 use super::plan::RunError;
-use crate::environment::{Environment, Topology, EnvironmentError, EnvironmentPlan};
+use crate::environment::{Environment, EnvironmentError, EnvironmentPlan, Topology};
 use crate::fault::Ledger;
 use crate::store::StoreKind;
 use std::collections::BTreeMap;

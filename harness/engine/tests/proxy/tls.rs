@@ -107,7 +107,10 @@ fn what_comes_through_tls_is_decoded_and_passes_unchanged() {
         subject.conn.send_close_notify();
         drop(subject);
         let over = record(&rig, |record| record.closed_at.is_some()).await;
-        assert_eq!((over.tls, over.ending), (Some(TlsSeen::Done), Some(Ending::SubjectFin)));
+        assert_eq!(
+            (over.tls, over.ending),
+            (Some(TlsSeen::Done), Some(Ending::SubjectFin))
+        );
     });
 }
 
@@ -180,7 +183,10 @@ fn a_subject_that_refuses_the_certificate_or_speaks_no_tls_is_told_as_such() {
             };
             rig.set_tls(tls).await.unwrap();
             let error = ask(&mut trusting(rig.address()), "PING\r\n", "+PONG\r\n").unwrap_err();
-            assert!(error.to_string().contains("certificate"), "{shown:?}: {error}");
+            assert!(
+                error.to_string().contains("certificate"),
+                "{shown:?}: {error}"
+            );
             assert_eq!(record(&rig, refused).await.ending, Some(Ending::NoTls));
         }
         rig.set_tls(ends()).await.unwrap();

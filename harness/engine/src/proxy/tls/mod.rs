@@ -7,16 +7,17 @@
 
 mod end;
 mod error;
+mod upstream;
 
 pub(crate) use end::End;
 pub use error::TlsConfigError;
+pub(crate) use upstream::{NoStore, Upstream};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How new connections of a proxy treat TLS. The default: bytes pass on as they are.
@@ -105,13 +106,6 @@ impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TlsClient for {:?}", self.name)
     }
-}
-
-/// Where a connection leads, and how it is spoken to there.
-#[derive(Clone)]
-pub(crate) struct Upstream {
-    pub(crate) address: SocketAddr,
-    pub(crate) tls: Option<TlsClient>,
 }
 
 /// Named here, as the crates in a build may bring more than one.

@@ -13,7 +13,9 @@ use std::time::Duration;
 use testcontainers::bollard::models::{HostConfig, PortBinding};
 use testcontainers::core::WaitFor;
 use testcontainers::runners::AsyncRunner;
-use testcontainers::{CopyTargetOptions, ContainerAsync, ContainerRequest, Image, ImageExt, TestcontainersError};
+use testcontainers::{
+    ContainerAsync, ContainerRequest, CopyTargetOptions, Image, ImageExt, TestcontainersError,
+};
 use testcontainers_modules::postgres::Postgres;
 use testcontainers_modules::redis::{REDIS_PORT, Redis};
 
@@ -183,7 +185,9 @@ fn common<I: Image>(
         .with_startup_timeout(START_DEADLINE)
         .with_host_config_modifier(move |config: &mut HostConfig| {
             config.publish_all_ports = Some(false);
-            let published = ports.iter().map(|port| (format!("{port}/tcp"), on_loopback()));
+            let published = ports
+                .iter()
+                .map(|port| (format!("{port}/tcp"), on_loopback()));
             config.port_bindings = Some(published.collect::<HashMap<_, _>>());
             config.volumes_from = volumes_from.clone().map(|id| vec![id]);
         })

@@ -34,7 +34,10 @@ impl Overlay {
 
     /// The variables that it sets and those that it unsets, for a person to read.
     pub fn told(&self) -> String {
-        let set = self.env.iter().map(|(name, value)| format!("{name}={value}"));
+        let set = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
         let unset = self.unset.iter().map(|name| format!("no {name}"));
         set.chain(unset).collect::<Vec<_>>().join(" ")
     }
@@ -51,9 +54,8 @@ impl Overlay {
 }
 
 pub(super) fn validate_tls(ways: &[Overlay], source: &Source<'_>) -> Result<(), ManifestError> {
-    ways.iter().try_for_each(|way| {
-        only_known_placeholders(&way.env, "tls", &with(&OF_TLS), source)
-    })
+    ways.iter()
+        .try_for_each(|way| only_known_placeholders(&way.env, "tls", &with(&OF_TLS), source))
 }
 
 pub(super) fn validate_credentials(
