@@ -6,6 +6,7 @@ use futures::FutureExt;
 use std::time::Duration;
 use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::{Environment, RedisLine};
+use touchstone_engine::instance::Instance;
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::manifest::Overlay;
@@ -59,5 +60,21 @@ async fn at_reconnect(
     let (_, first) = meet(environment, &instance, RedisLine::Plain, MET).await?;
     said_nothing(&instance, first, MET).await?;
     context.step("offer TLS again");
-    serves_again(context, environment, &instance).await
+    serves_again(context, environment, &instance).await?;
+    nothing_in_the_clear(&instance, first).await
+}
+
+/// Once more, of every attempt that there was meanwhile.
+async fn nothing_in_the_clear(instance: &Instance, first: u64) -> Result<(), Stop> {
+    let proxy = instance.proxy(StoreKind::Redis);
+    let connections = proxy.connections().await?;
+    let is_plain = |id: u64| connections.iter().any(|c| c.id == id && c.tls.is_none());
+    let trace = proxy.trace(0).await?;
+    let mut commands = trace.commands.iter();
+    let said = commands.find(|command| command.connection >= first && is_plain(command.connection));
+    expect(
+        said.is_none(),
+        format!("not one command to {MET}"),
+        said.map(ToString::to_string).unwrap_or_default(),
+    )
 }

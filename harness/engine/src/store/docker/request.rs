@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use testcontainers::bollard::models::{HostConfig, PortBinding};
-use testcontainers::core::WaitFor;
+use testcontainers::core::{IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{
     ContainerAsync, ContainerRequest, CopyTargetOptions, Image, ImageExt, TestcontainersError,
@@ -134,6 +134,11 @@ fn redis(spec: &ServerSpec) -> ContainerRequest<Redis> {
         .with_env_var("TOUCHSTONE_PASSWORD", &spec.password);
     // The server is another user in there, and the container is the run's alone.
     let readable = |path| CopyTargetOptions::new(in_container(path)).with_mode(0o644);
+    // The engine publishes only what it was told of as exposed, and the module exposes but its own port. Where it
+    // is published to is said below, for every port.
+    let request = tls.clone().fold(request, |request, _| {
+        request.with_mapped_port(0, REDIS_TLS_PORT.tcp())
+    });
     tls.flat_map(ServerTls::files)
         .fold(request, |request, (path, text)| {
             request.with_copy_to(readable(path), text.as_bytes().to_vec())
