@@ -22,6 +22,7 @@ mod starvation;
 pub mod store;
 pub mod subject;
 pub mod sweep;
+pub mod tls;
 mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.

@@ -2,10 +2,12 @@
 
 use crate::process_tree;
 use crate::reaper::Reaper;
+use crate::tls::{Authority, AuthorityError};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a run's private directory is called, before the run id.
 pub const DIR_PREFIX: &str = "touchstone-";
@@ -37,6 +39,7 @@ pub enum ScopeError {
 pub struct RunScope {
     run_id: String,
     dir: PathBuf,
+    authority: Mutex<Option<Arc<Authority>>>,
     _reaper: Reaper,
 }
 
@@ -61,6 +64,7 @@ impl RunScope {
         Ok(Self {
             run_id: run_id.to_owned(),
             dir,
+            authority: Mutex::default(),
             _reaper: reaper,
         })
     }
@@ -73,6 +77,19 @@ impl RunScope {
     /// The private directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The run's certificate authority, made when it is first asked for.
+    pub fn authority(&self) -> Result<Arc<Authority>, AuthorityError> {
+        let mut slot = self
+            .authority
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*slot {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(Authority::create(&self.dir.join("tls"))?);
+        Ok(Arc::clone(slot.insert(made)))
     }
 
     /// Makes a directory inside the private one, searchable for the stores' user.

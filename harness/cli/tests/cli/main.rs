@@ -11,4 +11,5 @@ mod output;
 mod proxy;
 mod proxy_client;
 mod proxy_rules;
+mod proxy_tls;
 mod support;

@@ -9,6 +9,7 @@ mod encryption;
 mod error;
 mod operation;
 mod operation_name;
+mod overlay;
 mod promises;
 mod reconnect;
 mod sections;
@@ -22,6 +23,7 @@ pub use encryption::{
 pub use error::ManifestError;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
+pub use overlay::{Overlay, PASSWORD_FILE};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
@@ -62,6 +64,12 @@ pub struct Manifest {
     /// Other ways to configure the subject, and the Redis database that each leads to.
     #[serde(default)]
     pub good_configuration: Vec<GoodConfiguration>,
+    /// Ways to make the subject use TLS to Redis.
+    #[serde(default)]
+    pub tls: Vec<Overlay>,
+    /// Ways to give the subject a source of its Redis password that it reads again.
+    #[serde(default)]
+    pub credentials: Vec<Overlay>,
     /// How many connections the subject keeps.
     pub connections: Option<ConnectionsSection>,
     /// How health shows Redis while that answers with errors, by their cause.
@@ -201,6 +209,21 @@ mod tests {
         assert!(error(&case("{redis.prot}", 0)).contains("{redis.port}"));
         assert!(error(&case("{redis.port}", 16)).contains("0 to 15"));
         assert!(Manifest::parse(Path::new("m.toml"), &case("{redis.port}", 15)).is_ok());
+    }
+
+    #[test]
+    fn only_a_way_to_tell_of_tls_or_of_a_password_file_knows_their_placeholders() {
+        let way = |section: &str, value: &str| {
+            format!("{LEAST}[[{section}]]\nenv = {{ A = \"{value}\" }}\n")
+        };
+        let is_good = |text: &str| Manifest::parse(Path::new("m.toml"), text).is_ok();
+        assert!(is_good(&way("tls", "{redis.host} {tls.ca_file}")));
+        assert!(error(&way("tls", "{tls.ca_fil}")).contains("{tls.ca_file}"));
+        assert!(is_good(&way("credentials", "cat {redis.password_file}")));
+        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file}"));
+        assert!(error(&way("tls", "{redis.password_file}")).contains("unknown placeholder"));
+        let env = "[subject.env]\nA = \"{tls.ca_file}\"\n";
+        assert!(error(&format!("{LEAST}{env}")).contains("unknown placeholder"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the form of the file cannot say: that its parts fit together.
 
 use super::error::{ManifestError, Source};
+use super::overlay::{validate_credentials, validate_tls};
 use super::sections::environment_placeholders;
 use super::{Manifest, OperationName, Template};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     }
     environment(manifest, source)?;
     good_configuration(manifest, source)?;
+    validate_tls(&manifest.tls, source)?;
+    validate_credentials(&manifest.credentials, source)?;
     operations(manifest, source)?;
     if let Some(backoff) = &manifest.backoff {
         backoff.validate(source)?;
@@ -44,7 +47,8 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
 
 fn good_configuration(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
     for case in &manifest.good_configuration {
-        only_known_placeholders(&case.env, "good_configuration", source)?;
+        let known = environment_placeholders();
+        only_known_placeholders(&case.env, "good_configuration", &known, source)?;
         if !(0..=15).contains(&case.redis_database) {
             let problem = format!(
                 "`redis_database` is {}; expected 0 to 15",
@@ -56,26 +60,27 @@ fn good_configuration(manifest: &Manifest, source: &Source<'_>) -> Result<(), Ma
     Ok(())
 }
 
-fn only_known_placeholders(
+pub(super) fn only_known_placeholders(
     env: &BTreeMap<String, Template>,
     key: &str,
+    known: &[String],
     source: &Source<'_>,
 ) -> Result<(), ManifestError> {
-    let known = environment_placeholders();
     for (name, template) in env {
         let unknown = template
             .placeholders()
             .find(|used| !known.iter().any(|known| known == used));
         if let Some(unknown) = unknown {
             let key = format!("{key}.{name}");
-            return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
+            return Err(source.error_at(&key, unknown_placeholder(unknown, known)));
         }
     }
     Ok(())
 }
 
 fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
-    only_known_placeholders(&manifest.subject.env, "subject.env", source)?;
+    let known = environment_placeholders();
+    only_known_placeholders(&manifest.subject.env, "subject.env", &known, source)?;
     for (index, part) in manifest.subject.command.iter().enumerate() {
         let unknown = part.placeholders().find(|used| !used.starts_with("env."));
         if let Some(unknown) = unknown {
