@@ -14,9 +14,10 @@ SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest openssl images-if-needed images build check test fuzz bench bench-proxy lint fmt clean help
+.PHONY: setup tools nextest openssl images-if-needed second-redis images build check test fuzz bench bench-proxy lint deny fmt \
+    clean help
 
-setup: tools nextest openssl images-if-needed ## install what is missing (apt-get, root or sudo), build images if none can be had
+setup: tools nextest openssl images-if-needed second-redis ## install what is missing (apt-get, root or sudo), build images if none can be had
 
 tools:
 	@fixtures/setup/tools
@@ -30,6 +31,9 @@ openssl:
 images-if-needed:
 	@fixtures/setup/images
 
+second-redis:
+	@fixtures/setup/second-redis --fetch >/dev/null
+
 images: ## build the container images from the installed servers
 	fixtures/images/build
 
@@ -37,7 +41,8 @@ build: ## build the gate and the reference backend
 	$(CARGO) build --locked --package touchstone --package reference-backend
 
 check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 --provider process', DEFECT=name)
-	$(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
+	TOUCHSTONE_SECOND_REDIS_SERVER=$$(fixtures/setup/second-redis) \
+	    $(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
 
 test: tools nextest openssl images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
 	$(CARGO) build --locked --workspace --bins
@@ -62,6 +67,13 @@ lint: openssl ## formatting, clippy, rustdoc: nothing may be left to say
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+# The advisories' database is fetched; offline the rest is looked at all the same.
+deny: ## licences, sources, versions, and known vulnerabilities where their database can be had
+	@fixtures/setup/cargo-deny
+	$(CARGO) deny --locked --offline check --hide-inclusion-graph licenses bans sources
+	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check --hide-inclusion-graph advisories; \
+	else echo 'advisories: not looked at, their database cannot be fetched here'; fi
 
 fmt: ## format the code
 	$(CARGO) fmt --all

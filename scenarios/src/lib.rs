@@ -4,6 +4,7 @@
 //! from outside. Nothing here knows a particular subject: what there is to know is in the manifest.
 
 mod cache;
+pub mod catalogue;
 mod connect;
 mod health;
 mod kv;
@@ -17,7 +18,6 @@ mod security;
 mod shutdown;
 mod store_contents;
 mod store_view;
-mod witness;
 
 use touchstone_engine::scenario::Scenario;
 

@@ -3,7 +3,6 @@
 
 use super::client::Entity;
 use crate::store_view::StoreView;
-use crate::witness::Witness;
 use futures::future::join_all;
 use proptest::bool::weighted;
 use proptest::collection::vec;
@@ -22,6 +21,7 @@ use touchstone_engine::scenario::{Context, Stop};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::manifest::Template;
+use touchstone_engine::witness::Witness;
 
 const CLIENTS: std::ops::RangeInclusive<usize> = 2..=3;
 const ACTIONS_MAX: usize = 12;
@@ -82,7 +82,7 @@ impl CacheSubject {
         let other = environment.start_instance(&BTreeMap::new()).await?;
         Ok(Self {
             store: StoreView::open(&environment).await?,
-            witness: Witness::start(&environment).await?,
+            witness: context.witness()?,
             environment,
             instances: [slow, other],
             entity_key,

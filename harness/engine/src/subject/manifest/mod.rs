@@ -141,7 +141,7 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\nport = 8080\n";
 
     fn error(text: &str) -> String {
         Manifest::parse(Path::new("m.toml"), text)
@@ -156,9 +156,22 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_told_its_port_or_has_one_and_never_both() {
+        let subject = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+        let told = "[subject.env]\nPORT = \"{http.port}\"\n";
+        assert!(Manifest::parse(Path::new("m.toml"), &format!("{subject}{told}")).is_ok());
+        let neither = error(subject);
+        assert!(neither.starts_with("m.toml:1: `subject.env`"), "{neither}");
+        assert!(neither.contains("{http.port}") && neither.contains("subject.port"));
+        let both = error(&format!("{LEAST}{told}"));
+        assert!(both.starts_with("m.toml:4: `subject.port`"), "{both}");
+        assert!(error(&format!("{subject}port = 0\n")).contains("subject.port"));
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line_and_what_was_expected() {
         let text = error(&format!("{LEAST}[deadlines]\nhealth_notise_ms = 5\n"));
-        assert!(text.starts_with("m.toml:5: `deadlines"), "{text}");
+        assert!(text.starts_with("m.toml:6: `deadlines"), "{text}");
         assert!(
             text.contains("health_notise_ms") && text.contains("health_notice_ms"),
             "{text}"
@@ -170,12 +183,12 @@ mod tests {
         let bad_request = "[operations.kv_get]\nrequest = \"FETCH /kv\"\n";
         let text = error(&format!("{LEAST}{bad_request}"));
         assert!(
-            text.starts_with("m.toml:5: `operations.kv_get.request`"),
+            text.starts_with("m.toml:6: `operations.kv_get.request`"),
             "{text}"
         );
         assert!(text.contains("GET /kv/{key}"), "{text}");
         let bad_pattern = "[logs]\nconnected = \"(\"\n";
-        assert!(error(&format!("{LEAST}{bad_pattern}")).starts_with("m.toml:5: `logs.connected`"));
+        assert!(error(&format!("{LEAST}{bad_pattern}")).starts_with("m.toml:6: `logs.connected`"));
     }
 
     #[test]
@@ -183,7 +196,7 @@ mod tests {
         let text = error(&format!(
             "{LEAST}[operations.kv_get]\nrequest = \"GET /kv/{{name}}\"\n"
         ));
-        assert!(text.starts_with("m.toml:4: `operations.kv_get"), "{text}");
+        assert!(text.starts_with("m.toml:5: `operations.kv_get"), "{text}");
         assert!(text.contains("{name}") && text.contains("{key}"), "{text}");
         let text = error(&format!("{LEAST}[subject.env]\nA = \"{{redis.prot}}\"\n"));
         assert!(
@@ -196,7 +209,7 @@ mod tests {
     fn a_slow_pattern_without_one_of_its_groups_is_named_with_an_example() {
         let pattern = "[logs]\nslow_command = '(?P<command>.) (?P<key>.)'\n";
         let text = error(&format!("{LEAST}{pattern}"));
-        assert!(text.starts_with("m.toml:5: `logs.slow_command`"), "{text}");
+        assert!(text.starts_with("m.toml:6: `logs.slow_command`"), "{text}");
         assert!(text.contains("no group `duration_ms`"), "{text}");
     }
 
@@ -230,9 +243,9 @@ mod tests {
     fn a_backoff_that_cannot_be_is_named_with_what_was_expected() {
         let backoff = |rest: &str| format!("{LEAST}[backoff]\nbase_ms = 50\n{rest}\n");
         let capped = "cap_ms = 10\njitter = { low = 0.5, high = 1.0 }";
-        assert!(error(&backoff(capped)).starts_with("m.toml:6: `backoff.cap_ms`"));
+        assert!(error(&backoff(capped)).starts_with("m.toml:7: `backoff.cap_ms`"));
         let swapped = "cap_ms = 100\njitter = { low = 1.5, high = 1.0 }";
-        assert!(error(&backoff(swapped)).starts_with("m.toml:7: `backoff.jitter`"));
+        assert!(error(&backoff(swapped)).starts_with("m.toml:8: `backoff.jitter`"));
         let unknown =
             "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
         assert!(error(&backoff(unknown)).contains("{cap_ms}"));

@@ -8,6 +8,7 @@ use crate::store::StoreKind;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// `[subject]`: how the service is started.
@@ -27,6 +28,9 @@ pub struct SubjectSection {
     /// A path that answers 200 when the service is ready.
     #[serde(default = "default_ready_path")]
     pub ready_path: String,
+    /// The loopback port that it always listens on, where it cannot be told another one by `{http.port}`. Then one
+    /// scenario runs at a time, and those that need a second instance are skipped.
+    pub port: Option<NonZeroU16>,
 }
 
 fn default_ready_path() -> String {

@@ -25,6 +25,7 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
         return Err(source.error_at("bad_configuration", problem));
     }
     environment(manifest, source)?;
+    port(manifest, source)?;
     good_configuration(manifest, source)?;
     validate_tls(&manifest.tls, source)?;
     validate_credentials(&manifest.credentials, source)?;
@@ -91,6 +92,24 @@ fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestE
         }
     }
     Ok(())
+}
+
+/// The subject must be told where to listen, or it must be known where it does: anything else ends in "never ready".
+fn port(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    const PLACEHOLDER: &str = "http.port";
+    let subject = &manifest.subject;
+    let mut used = subject.env.values().flat_map(Template::placeholders);
+    match (used.any(|name| name == PLACEHOLDER), subject.port) {
+        (false, None) => Err(source.error_at(
+            "subject.env",
+            "nothing tells the subject its port; expected {http.port} in a variable, or `subject.port`, the port that it always listens on",
+        )),
+        (true, Some(_)) => Err(source.error_at(
+            "subject.port",
+            "`subject.env` uses {http.port}, too; expected one of the two",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn unknown_placeholder(unknown: &str, known: &[String]) -> String {
