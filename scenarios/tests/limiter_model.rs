@@ -47,7 +47,10 @@ fn a_sliding_log_that_ends_with_its_first_entry_is_found() {
     );
     let finding = found(ended);
     let told = told(&finding);
-    assert!(finding.expected.contains("remaining for") || finding.expected.contains("Refusal of"), "{told}");
+    assert!(
+        finding.expected.contains("remaining for") || finding.expected.contains("Refusal of"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -42,7 +42,9 @@ pub(super) async fn judge(
             declared: false,
         });
     };
-    context.step(format!("{limiter}: start two instances, shortened as the manifest says"));
+    context.step(format!(
+        "{limiter}: start two instances, shortened as the manifest says"
+    ));
     let attack = Attack {
         context,
         limiter,
@@ -99,8 +101,13 @@ impl Attack<'_> {
         sleep_until(seam_us - AHEAD.as_micros() as u64, clock.now_us()).await;
         let before = self.burst("aligned", SHORT.limit).await;
         // The clock was read in whole milliseconds.
-        self.after("aligned", before, [seam_us - 1000, seam_us + 1000], &mut Vec::new())
-            .await
+        self.after(
+            "aligned",
+            before,
+            [seam_us - 1000, seam_us + 1000],
+            &mut Vec::new(),
+        )
+        .await
     }
 
     /// Keeps asking past the seam, and judges it all.
@@ -113,7 +120,11 @@ impl Attack<'_> {
     ) -> Result<(), Stop> {
         let clock = self.context.clock();
         let first_us = before.iter().map(|call| call.called_us).min().unwrap_or(0);
-        let last_us = before.iter().map(|call| call.returned_us).max().unwrap_or(0);
+        let last_us = before
+            .iter()
+            .map(|call| call.returned_us)
+            .max()
+            .unwrap_or(0);
         calls.extend(before);
         let until_us = seam_us[1] + AFTER.as_micros() as u64;
         let mut passed = false;
@@ -138,7 +149,14 @@ impl Attack<'_> {
             user,
             endpoint: "seam",
         };
-        burst(&self.instances, self.limiter, caller, size, self.context.clock()).await
+        burst(
+            &self.instances,
+            self.limiter,
+            caller,
+            size,
+            self.context.clock(),
+        )
+        .await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::client::{Caller, Limiter, Promise, admitted, shortened};
 use super::headers::{Headers, ROUNDING_MS, header_names, number_in, told_headers};
+use std::sync::Arc;
 use std::time::Duration;
 use touchstone_core::Finding;
 use touchstone_core::model::sliding_limiter::{SlidingLimiterModel, Span};
@@ -10,7 +11,6 @@ use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
 use touchstone_engine::scenario::{Context, Stop, expect};
 use touchstone_engine::subject::Answer;
-use std::sync::Arc;
 
 /// So long that a header that always tells the whole window is wrong by more than a second after `PAUSE`.
 const SHORT: Promise = Promise {
@@ -39,7 +39,9 @@ pub(super) async fn judge(
             declared: false,
         });
     };
-    context.step(format!("{limiter}: start an instance, shortened as the manifest says"));
+    context.step(format!(
+        "{limiter}: start an instance, shortened as the manifest says"
+    ));
     let window_us = SHORT.window_ms * 1000;
     let mut window = Window {
         instance: environment.start_instance(&env).await?,
@@ -67,7 +69,9 @@ impl Window<'_> {
         let Promise { limit, window_ms } = SHORT;
         context.step(format!(
             "{} : {FIRST} requests, and after {} ms the other {} of a window of {window_ms} ms",
-            self.limiter, PAUSE.as_millis(), limit - FIRST
+            self.limiter,
+            PAUSE.as_millis(),
+            limit - FIRST
         ));
         for _ in 0..FIRST {
             self.judged(true).await?;
@@ -80,7 +84,10 @@ impl Window<'_> {
         for _ in 0..2 {
             self.judged(false).await?;
         }
-        context.step(format!("{}: the first {FIRST} leave, the others do not", self.limiter));
+        context.step(format!(
+            "{}: the first {FIRST} leave, the others do not",
+            self.limiter
+        ));
         let first_leave_us = self.admitted[FIRST as usize - 1].end() + window_ms * 1000 + SLACK_US;
         let left_us = first_leave_us.saturating_sub(self.clock.now_us());
         tokio::time::sleep(Duration::from_micros(left_us)).await;
@@ -97,7 +104,9 @@ impl Window<'_> {
             && !wanted
             && call.end() + SLACK_US >= oldest.start() + SHORT.window_ms * 1000
         {
-            return Err(Stop::unknown("the window was over before it could be seen full"));
+            return Err(Stop::unknown(
+                "the window was over before it could be seen full",
+            ));
         }
         let word = if wanted { "admitted" } else { "refused" };
         if admitted(&answer) != Some(wanted) {
@@ -124,7 +133,10 @@ impl Window<'_> {
             let told = number_in(answer, name)?;
             expect(
                 u64::try_from(told).is_ok_and(|told| allowed.contains(&told)),
-                format!("{name} in {allowed:?} after {} admissions", self.admitted.len()),
+                format!(
+                    "{name} in {allowed:?} after {} admissions",
+                    self.admitted.len()
+                ),
                 told_headers(answer),
             )?;
         }
@@ -141,8 +153,10 @@ impl Window<'_> {
         };
         let newest = inside.next_back().unwrap_or(oldest);
         // From the answer, if it was decided at once, to the request, if it was decided late.
-        let least_ms = |admitted: &Span| (admitted.start() + window_us).saturating_sub(*call.end()) / 1000;
-        let most_ms = |admitted: &Span| (admitted.end() + window_us).saturating_sub(*call.start()) / 1000;
+        let least_ms =
+            |admitted: &Span| (admitted.start() + window_us).saturating_sub(*call.end()) / 1000;
+        let most_ms =
+            |admitted: &Span| (admitted.end() + window_us).saturating_sub(*call.start()) / 1000;
         let mut judged = vec![(self.headers.reset, newest)];
         if refused {
             judged.push(("Retry-After", oldest));
@@ -152,7 +166,9 @@ impl Window<'_> {
             let from_ms = least_ms(oldest) as i64 - ROUNDING_MS;
             let to_ms = most_ms(until) as i64 + ROUNDING_MS;
             if !(from_ms..=to_ms).contains(&told_ms) {
-                let expected = format!("{name} of {from_ms} to {to_ms} ms, until an admission leaves the window");
+                let expected = format!(
+                    "{name} of {from_ms} to {to_ms} ms, until an admission leaves the window"
+                );
                 let finding = Finding::new(expected, format!("{told_ms} ms"));
                 return Err(Stop::Fail(finding.with_evidence(told_headers(answer))));
             }

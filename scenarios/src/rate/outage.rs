@@ -42,7 +42,9 @@ async fn declared(context: &Context) -> Result<(), Stop> {
     };
     for kind in [ServerFaultKind::Stop, ServerFaultKind::Freeze] {
         for route in &outage.routes {
-            outage.is_counted(route, &format!("before-{kind:?}")).await?;
+            outage
+                .is_counted(route, &format!("before-{kind:?}"))
+                .await?;
         }
         outage.lose_and_see(kind).await?;
     }
@@ -63,8 +65,13 @@ struct Route<'a> {
 
 /// Whatever is limited and says what it does without Redis.
 fn routes<'a>(context: &Context, limiter: &'a LimiterSection) -> Result<Vec<Route<'a>>, Stop> {
-    let by_user = limiter.all().map(|(operation, _, section)| (operation, section.without_redis.as_ref()));
-    let address = limiter.address.as_ref().and_then(|of| of.without_redis.as_ref());
+    let by_user = limiter
+        .all()
+        .map(|(operation, _, section)| (operation, section.without_redis.as_ref()));
+    let address = limiter
+        .address
+        .as_ref()
+        .and_then(|of| of.without_redis.as_ref());
     let by_address = (OperationName::LimitedByAddress, address);
     let mut routes = Vec::new();
     for (operation, declared) in by_user.chain([by_address]) {

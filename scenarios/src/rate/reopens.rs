@@ -48,7 +48,9 @@ async fn in_time(context: &Context) -> Result<(), Stop> {
     }
     let environment = context.stores().await?;
     // Side by side: what takes its time is the passing of windows.
-    let judged = limiters.iter().map(|limiter| one(context, &environment, limiter));
+    let judged = limiters
+        .iter()
+        .map(|limiter| one(context, &environment, limiter));
     try_join_all(judged).await.map(drop)
 }
 
@@ -76,7 +78,9 @@ async fn one(
     }
     match limiter.known_key().filter(|_| is_movable(limiter)) {
         Some(key) => {
-            context.step(format!("{limiter}: start an instance with the whole window"));
+            context.step(format!(
+                "{limiter}: start an instance with the whole window"
+            ));
             let instance = environment.start_instance(&Default::default()).await?;
             let counters = Counters::open(environment, key).await?;
             move_the_end(context, &instance.http, &counters, limiter).await

@@ -79,12 +79,17 @@ async fn by_user_and_endpoint(
         let who = format!("`{user}` at `{endpoint}`");
         for number in 1..=limit {
             let answer = limiter.request(&instance.http, caller).await?;
-            let expected = format!("request {number} of {who} admitted, whoever else has used up his {limit}");
+            let expected =
+                format!("request {number} of {who} admitted, whoever else has used up his {limit}");
             expect(admitted(&answer) == Some(true), expected, answer.describe())?;
         }
         let answer = limiter.request(&instance.http, caller).await?;
         let expected = format!("one more of {who} refused");
-        expect(admitted(&answer) == Some(false), expected, answer.describe())?;
+        expect(
+            admitted(&answer) == Some(false),
+            expected,
+            answer.describe(),
+        )?;
     }
     Ok(())
 }
@@ -114,7 +119,10 @@ async fn by_address(
     let addresses = Addresses {
         context,
         instance: environment.start_instance(&env).await?,
-        header: section.forwarded_header.as_deref().unwrap_or("X-Forwarded-For"),
+        header: section
+            .forwarded_header
+            .as_deref()
+            .unwrap_or("X-Forwarded-For"),
         limit,
     };
     addresses.of_connections().await?;
@@ -127,10 +135,17 @@ async fn by_address(
         context.observe("the manifest declares no way to trust a proxy");
         return Ok(());
     }
-    context.step(format!("by address: start another, which is told to trust {PROXY}"));
+    context.step(format!(
+        "by address: start another, which is told to trust {PROXY}"
+    ));
     let instance = environment.start_instance(&env).await?;
     // Counters lie in the store: other endpoints for the same addresses.
-    Addresses { instance, ..addresses }.of_forwarded().await
+    Addresses {
+        instance,
+        ..addresses
+    }
+    .of_forwarded()
+    .await
 }
 
 /// Requests from several addresses of this machine.
@@ -145,10 +160,14 @@ impl Addresses<'_> {
     /// With no proxy declared, the connection says who it is, and the header nothing.
     async fn of_connections(&self) -> Result<(), Stop> {
         let (ann, bob) = (self.from(ANN), self.from(BOB));
-        self.context.step(format!("{ANN} uses up its {}; {BOB} does not notice", self.limit));
+        self.context.step(format!(
+            "{ANN} uses up its {}; {BOB} does not notice",
+            self.limit
+        ));
         self.uses_up(&ann, "plain", None, &ANN.to_string()).await?;
         self.uses_up(&bob, "plain", None, &BOB.to_string()).await?;
-        self.context.step(format!("{ANN} gives itself other names, and {BOB}'s"));
+        self.context
+            .step(format!("{ANN} gives itself other names, and {BOB}'s"));
         self.uses_up(&ann, "named", None, &ANN.to_string()).await?;
         for name in ["203.0.113.9".to_owned(), BOB.to_string()] {
             let answer = self.ask(&ann, "named", Some(&name)).await?;
@@ -156,7 +175,11 @@ impl Addresses<'_> {
                 "{ANN}, which has used up its {}, refused with `{}: {name}`, too: nobody said to believe it",
                 self.limit, self.header
             );
-            expect(admitted(&answer) == Some(false), expected, answer.describe())?;
+            expect(
+                admitted(&answer) == Some(false),
+                expected,
+                answer.describe(),
+            )?;
         }
         self.uses_up(&bob, "named", None, &BOB.to_string()).await
     }
@@ -168,19 +191,30 @@ impl Addresses<'_> {
         self.context.step(format!("two clients behind {PROXY}"));
         self.uses_up(&proxy, "proxied", Some(one), one).await?;
         self.uses_up(&proxy, "proxied", Some(two), two).await?;
-        self.context.step("a client behind it writes hops of its own");
+        self.context
+            .step("a client behind it writes hops of its own");
         let made_up = format!("198.51.100.7, {one}");
         let answer = self.ask(&proxy, "proxied", Some(&made_up)).await?;
         let expected = format!(
             "`{}: {made_up}` from {PROXY} counted as {one}, which has used up its {}: the hop before is its own invention",
             self.header, self.limit
         );
-        expect(admitted(&answer) == Some(false), expected, answer.describe())?;
-        self.context.step(format!("{ANN}, which is no proxy, says that it is one"));
-        self.uses_up(&ann, "claimed", Some("203.0.113.3"), &ANN.to_string()).await?;
+        expect(
+            admitted(&answer) == Some(false),
+            expected,
+            answer.describe(),
+        )?;
+        self.context
+            .step(format!("{ANN}, which is no proxy, says that it is one"));
+        self.uses_up(&ann, "claimed", Some("203.0.113.3"), &ANN.to_string())
+            .await?;
         let answer = self.ask(&ann, "claimed", Some("203.0.113.4")).await?;
         let expected = format!("{ANN} refused whatever it says: only {PROXY} is believed");
-        expect(admitted(&answer) == Some(false), expected, answer.describe())
+        expect(
+            admitted(&answer) == Some(false),
+            expected,
+            answer.describe(),
+        )
     }
 
     fn from(&self, address: IpAddr) -> HttpClient {
@@ -197,12 +231,22 @@ impl Addresses<'_> {
     ) -> Result<(), Stop> {
         for number in 1..=self.limit {
             let answer = self.ask(http, endpoint, forwarded).await?;
-            let expected = format!("request {number} of {who} admitted (limit {} an address)", self.limit);
+            let expected = format!(
+                "request {number} of {who} admitted (limit {} an address)",
+                self.limit
+            );
             expect(admitted(&answer) == Some(true), expected, answer.describe())?;
         }
         let answer = self.ask(http, endpoint, forwarded).await?;
-        let expected = format!("one more of {who} refused (limit {} an address)", self.limit);
-        expect(admitted(&answer) == Some(false), expected, answer.describe())
+        let expected = format!(
+            "one more of {who} refused (limit {} an address)",
+            self.limit
+        );
+        expect(
+            admitted(&answer) == Some(false),
+            expected,
+            answer.describe(),
+        )
     }
 
     async fn ask(
@@ -211,9 +255,14 @@ impl Addresses<'_> {
         endpoint: &str,
         forwarded: Option<&str>,
     ) -> Result<Answer, Stop> {
-        let header: Vec<(&str, &str)> = forwarded.map(|hops| (self.header, hops)).into_iter().collect();
+        let header: Vec<(&str, &str)> = forwarded
+            .map(|hops| (self.header, hops))
+            .into_iter()
+            .collect();
         let values: &[(&str, &[u8])] = &[("endpoint", endpoint.as_bytes())];
-        let answer = http.call_with(OperationName::LimitedByAddress, values, &header).await?;
+        let answer = http
+            .call_with(OperationName::LimitedByAddress, values, &header)
+            .await?;
         Ok(answer)
     }
 }

@@ -1,8 +1,8 @@
 //! RATE-6: requests, ends of windows, restarts and flushes in any order, against a model limiter; as a
 //! scenario and as a property test.
 
-use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
 use super::burst::two_instances;
+use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
 use super::sequence_sliding::SlidingSubject;
 use crate::search::{config, search};
 use futures::FutureExt;
@@ -206,7 +206,10 @@ impl<'a> LimiterSubject<'a> {
         course
             .trace
             .push(format!("request of {name} through instance {instance}"));
-        let answer = self.limiter.request(&self.instances[instance].http, caller).await?;
+        let answer = self
+            .limiter
+            .request(&self.instances[instance].http, caller)
+            .await?;
         let expected = format!(
             "the request of {name} {} (limit {})",
             word(due),
@@ -233,7 +236,13 @@ impl<'a> LimiterSubject<'a> {
 
     async fn restart(&self, course: &mut Course) -> Result<(), Stop> {
         course.trace.push("Redis restarted".to_owned());
-        restart_redis(&self.environment, &self.instances, &self.limiter, self.recover).await?;
+        restart_redis(
+            &self.environment,
+            &self.instances,
+            &self.limiter,
+            self.recover,
+        )
+        .await?;
         course.counters = Counters::open(&self.environment, self.key).await?;
         Ok(())
     }

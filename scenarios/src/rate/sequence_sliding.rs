@@ -63,7 +63,9 @@ impl<'a> SlidingSubject<'a> {
     /// Starts an environment with two instances with a short window. Skips what has no limiter with a sliding window, or
     /// none that can be shortened.
     pub async fn open(context: &'a Context) -> Result<Self, Stop> {
-        let sliding = limiters(context)?.into_iter().find(|limiter| !limiter.is_fixed());
+        let sliding = limiters(context)?
+            .into_iter()
+            .find(|limiter| !limiter.is_fixed());
         let limiter = context.section("limiter with a sliding window", sliding.as_ref())?;
         let environment = context.stores().await?;
         Self::start(context, &environment, *limiter).await
@@ -153,7 +155,9 @@ impl<'a> SlidingSubject<'a> {
         instance: usize,
     ) -> Result<(), Stop> {
         let name = name(caller);
-        course.trace.push(format!("request of {name} through instance {instance}"));
+        course
+            .trace
+            .push(format!("request of {name} through instance {instance}"));
         let http = &self.instances[instance].http;
         let answer = self.limiter.request(http, caller).await?;
         let call = answer.called_us..=answer.returned_us;
@@ -166,7 +170,10 @@ impl<'a> SlidingSubject<'a> {
         let due = course.model.due(&name, &call);
         expect(
             as_due,
-            format!("{due:?} of the request of {name} (limit {} in {} ms)", SHORT.limit, SHORT.window_ms),
+            format!(
+                "{due:?} of the request of {name} (limit {} in {} ms)",
+                SHORT.limit, SHORT.window_ms
+            ),
             answer.describe(),
         )?;
         if is_admitted == Some(true) {
@@ -176,12 +183,21 @@ impl<'a> SlidingSubject<'a> {
         if let Some(told) = header.and_then(|header| answer.header(header)) {
             let remaining = course.model.remaining(&name, &call);
             expect(
-                told.parse().is_ok_and(|told: u64| remaining.contains(&told)),
-                format!("{} to {} remaining for {name}", remaining.start(), remaining.end()),
+                told.parse()
+                    .is_ok_and(|told: u64| remaining.contains(&told)),
+                format!(
+                    "{} to {} remaining for {name}",
+                    remaining.start(),
+                    remaining.end()
+                ),
                 format!("{told:?} in the header, {}", answer.describe()),
             )?;
         }
-        let word = if is_admitted == Some(true) { "admitted" } else { "refused" };
+        let word = if is_admitted == Some(true) {
+            "admitted"
+        } else {
+            "refused"
+        };
         let at_ms = answer.called_us / 1000;
         let last = course.trace.last_mut().expect("pushed above");
         last.push_str(&format!(" at {at_ms} ms -> {word}"));
@@ -192,7 +208,9 @@ impl<'a> SlidingSubject<'a> {
 impl Course {
     async fn end_window(&mut self, caller: Caller<'static>) -> Result<(), Stop> {
         let name = name(caller);
-        self.trace.push(format!("what is kept of {name} expires (moved in the store)"));
+        self.trace.push(format!(
+            "what is kept of {name} expires (moved in the store)"
+        ));
         self.counters.end_window(caller).await?;
         self.model.end_window(&name);
         Ok(())

@@ -46,12 +46,14 @@ impl TrailingLimit {
         begins.sort_unstable();
         let within = |begin_us: u64| {
             let end_us = begin_us + self.window_us.saturating_sub(self.slack_us);
-            let inside = admitted.iter().filter(move |call| {
-                call.called_us >= begin_us && call.returned_us < end_us
-            });
+            let inside = admitted
+                .iter()
+                .filter(move |call| call.called_us >= begin_us && call.returned_us < end_us);
             inside.count() as u64
         };
-        let counted = begins.into_iter().map(|begin_us| (within(begin_us), begin_us));
+        let counted = begins
+            .into_iter()
+            .map(|begin_us| (within(begin_us), begin_us));
         let (most, begin_us) = counted.max()?;
         (most > self.limit).then(|| {
             let window_ms = self.window_us / 1000;
@@ -68,7 +70,8 @@ impl TrailingLimit {
         let mut refusals = of(calls, false);
         refusals.find_map(|refused| {
             let could_count = |call: &&LimitedCall| {
-                let may_still = refused.called_us < call.returned_us + self.window_us + self.slack_us;
+                let may_still =
+                    refused.called_us < call.returned_us + self.window_us + self.slack_us;
                 may_still && call.called_us <= refused.returned_us
             };
             let counted = of(calls, true).filter(could_count).count() as u64;
@@ -90,7 +93,11 @@ fn of(calls: &[LimitedCall], admitted: bool) -> impl Iterator<Item = &LimitedCal
 }
 
 fn since_first(calls: &[LimitedCall], at_us: u64) -> u64 {
-    let first_us = calls.iter().map(|call| call.called_us).min().unwrap_or(at_us);
+    let first_us = calls
+        .iter()
+        .map(|call| call.called_us)
+        .min()
+        .unwrap_or(at_us);
     (at_us - first_us) / 1000
 }
 
@@ -116,7 +123,13 @@ mod tests {
 
     #[test]
     fn a_burst_around_the_seam_of_two_fixed_windows_is_too_many() {
-        let seam = calls(&[(0, true), (900, true), (920, true), (1005, true), (1020, true)]);
+        let seam = calls(&[
+            (0, true),
+            (900, true),
+            (920, true),
+            (1005, true),
+            (1020, true),
+        ]);
         let Verdict::Fail(finding) = LIMIT.check(&seam) else {
             panic!("not found");
         };
@@ -126,7 +139,13 @@ mod tests {
     #[test]
     fn as_many_as_leave_may_come() {
         let fair = calls(&[
-            (0, true), (500, true), (600, true), (700, false), (1011, true), (1020, false), (1511, true),
+            (0, true),
+            (500, true),
+            (600, true),
+            (700, false),
+            (1011, true),
+            (1020, false),
+            (1511, true),
         ]);
         assert_eq!(LIMIT.check(&fair), Verdict::Pass);
     }
@@ -142,9 +161,17 @@ mod tests {
     #[test]
     fn what_another_moment_between_request_and_answer_explains_is_not_held_against_it() {
         let mut slow = calls(&[(0, true), (500, true), (600, true), (1005, false)]);
-        assert_eq!(LIMIT.check(&slow), Verdict::Pass, "the first was admitted at 10, perhaps");
+        assert_eq!(
+            LIMIT.check(&slow),
+            Verdict::Pass,
+            "the first was admitted at 10, perhaps"
+        );
         slow[3].admitted = Some(true);
-        assert_eq!(LIMIT.check(&slow), Verdict::Pass, "the first was admitted at 0, perhaps");
+        assert_eq!(
+            LIMIT.check(&slow),
+            Verdict::Pass,
+            "the first was admitted at 0, perhaps"
+        );
         slow[0].called_us = 300;
         slow[0].returned_us = 310;
         assert_eq!(LIMIT.check(&slow).word(), "fail");

@@ -129,14 +129,20 @@ impl LimiterSection {
     pub(super) fn validate(&self, source: &Source<'_>) -> Result<(), ManifestError> {
         let quota = |key: &str, limit, window_ms, shorten| {
             at_least_one(&[("limit", limit), ("window_ms", window_ms)], key, source)?;
-            only_known(shorten, &["limit", "window_ms"], &format!("{key}.shorten"), source)
+            only_known(
+                shorten,
+                &["limit", "window_ms"],
+                &format!("{key}.shorten"),
+                source,
+            )
         };
         quota("limiter", self.limit, self.window_ms, &self.shorten)?;
         if let Some(sliding) = &self.sliding {
             let key = "limiter.sliding";
             quota(key, sliding.limit, sliding.window_ms, &sliding.shorten)?;
             if sliding.kind != WindowKind::Sliding {
-                let problem = "expected \"sliding\"; a limiter with a fixed window is [limiter] itself";
+                let problem =
+                    "expected \"sliding\"; a limiter with a fixed window is [limiter] itself";
                 return Err(source.error_at("limiter.sliding.kind", problem));
             }
             let nested = [
@@ -154,7 +160,8 @@ impl LimiterSection {
             quota(key, address.limit, address.window_ms, &address.shorten)?;
             only_known(&address.trust, &["proxy"], "limiter.address.trust", source)?;
             if !address.trust.is_empty() && address.forwarded_header.is_none() {
-                let problem = "needs `forwarded_header`: the header that a trusted proxy is believed";
+                let problem =
+                    "needs `forwarded_header`: the header that a trusted proxy is believed";
                 return Err(source.error_at("limiter.address.trust", problem));
             }
         }
@@ -178,13 +185,20 @@ impl LoginSection {
             ("window_ms", self.window_ms),
         ];
         at_least_one(&numbers, "login", source)?;
-        only_known(&self.shorten, &numbers.map(|(name, _)| name), "login.shorten", source)?;
-        let key = self.account_key.iter().flat_map(Template::placeholders);
-        for unknown in key.filter(|name| *name != "user") {
-            let problem = format!("unknown placeholder {{{unknown}}}; expected {{user}}");
-            return Err(source.error_at("login.account_key", problem));
+        only_known(
+            &self.shorten,
+            &numbers.map(|(name, _)| name),
+            "login.shorten",
+            source,
+        )?;
+        let mut key = self.account_key.iter().flat_map(Template::placeholders);
+        match key.find(|name| *name != "user") {
+            None => Ok(()),
+            Some(unknown) => {
+                let problem = format!("unknown placeholder {{{unknown}}}; expected {{user}}");
+                Err(source.error_at("login.account_key", problem))
+            }
         }
-        Ok(())
     }
 }
 
@@ -195,7 +209,9 @@ fn at_least_one(
 ) -> Result<(), ManifestError> {
     match numbers.iter().find(|(_, number)| *number == 0) {
         None => Ok(()),
-        Some((name, _)) => Err(source.error_at(&format!("{section}.{name}"), "expected at least 1")),
+        Some((name, _)) => {
+            Err(source.error_at(&format!("{section}.{name}"), "expected at least 1"))
+        }
     }
 }
 

@@ -223,9 +223,14 @@ mod tests {
         };
         assert!(Manifest::parse(Path::new("m.toml"), &sliding("sliding", 5)).is_ok());
         assert!(error(&sliding("fixed", 5)).starts_with("m.toml:11: `limiter.sliding.kind`"));
-        assert!(error(&sliding("sliding", 0)).contains("`limiter.sliding.limit`: expected at least 1"));
+        assert!(
+            error(&sliding("sliding", 0)).contains("`limiter.sliding.limit`: expected at least 1")
+        );
         let unknown = error(&limiter("shorten = { A = \"{windows}\" }"));
-        assert!(unknown.starts_with("m.toml:8: `limiter.shorten`"), "{unknown}");
+        assert!(
+            unknown.starts_with("m.toml:8: `limiter.shorten`"),
+            "{unknown}"
+        );
         assert!(unknown.contains("{window_ms}"), "{unknown}");
         let address = "[limiter.address]\nlimit = 5\nwindow_ms = 10\ntrust = { A = \"{proxy}\" }";
         assert!(error(&limiter(address)).contains("needs `forwarded_header`"));
@@ -239,7 +244,9 @@ mod tests {
         };
         assert!(Manifest::parse(Path::new("m.toml"), &login("account_limit = 3")).is_ok());
         assert!(error(&login("account_limit = 0")).contains("`login.account_limit`"));
-        let key = error(&login("account_limit = 3\naccount_key = \"login:{account}\""));
+        let key = error(&login(
+            "account_limit = 3\naccount_key = \"login:{account}\"",
+        ));
         assert!(key.contains("{account}") && key.contains("{user}"), "{key}");
     }
 
