@@ -8,6 +8,7 @@ mod deadline;
 mod encryption;
 mod error;
 mod limiter;
+mod lock;
 mod operation;
 mod operation_name;
 mod overlay;
@@ -15,6 +16,7 @@ mod promises;
 mod reconnect;
 mod sections;
 mod template;
+mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
@@ -26,10 +28,12 @@ pub use limiter::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
 pub use overlay::{Overlay, PASSWORD_FILE};
+pub use lock::LockSection;
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
+pub use tokens::{CodeKind, CodeSection, TokensSection};
 
 use crate::fault::RefusalKind;
 use error::Source;
@@ -99,6 +103,10 @@ pub struct Manifest {
     pub data_classes: Vec<DataClassSection>,
     /// How many logins may be tried.
     pub login: Option<LoginSection>,
+    /// What the subject promises of one-time codes.
+    pub tokens: Option<TokensSection>,
+    /// What it promises of its locks.
+    pub lock: Option<LockSection>,
     /// When the subject tries to reconnect to Redis.
     pub backoff: Option<BackoffSection>,
     /// What the subject runs as scripts in Redis.

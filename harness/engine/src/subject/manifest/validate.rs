@@ -48,6 +48,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(login) = &manifest.login {
         login.validate(source)?;
     }
+    if let Some(tokens) = &manifest.tokens {
+        tokens.validate(source)?;
+    }
+    if let Some(lock) = &manifest.lock {
+        lock.validate(source)?;
+    }
     degraded(manifest, source)?;
     policy(manifest, source)
 }
