@@ -5,7 +5,8 @@ use super::requests::RequestLog;
 use crate::clock::Clock;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Request, Url, header::HeaderMap};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Request, Url};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -155,12 +156,34 @@ impl HttpClient {
         name: OperationName,
         values: &[Value<'_>],
     ) -> Result<Answer, CallError> {
-        let template = self
-            .manifest
-            .operations
-            .get(&name)
-            .ok_or(CallError::NotMapped(name))?;
-        let request = self.request(name, template, values)?;
+        let request = self.request(name, self.template(name)?, values)?;
+        self.carry_out(name, request).await
+    }
+
+    /// The same with a header over the manifest's.
+    pub async fn call_with_header(
+        &self,
+        name: OperationName,
+        values: &[Value<'_>],
+        (header, content): (&'static str, &str),
+    ) -> Result<Answer, CallError> {
+        let mut request = self.request(name, self.template(name)?, values)?;
+        let content = HeaderValue::from_str(content).map_err(|error| CallError::BadRequest {
+            operation: name,
+            problem: error.to_string(),
+        })?;
+        let header = HeaderName::from_static(header);
+        request.headers_mut().insert(header, content);
+        self.carry_out(name, request).await
+    }
+
+    fn template(&self, name: OperationName) -> Result<&OperationTemplate, CallError> {
+        let template = self.manifest.operations.get(&name);
+        template.ok_or(CallError::NotMapped(name))
+    }
+
+    async fn carry_out(&self, name: OperationName, request: Request) -> Result<Answer, CallError> {
+        let template = self.template(name)?;
         let mut answer = self.send(name.key().into(), request).await?;
         answer.kind = template.kind_of(answer.status);
         answer.result_at = template.result.clone();

@@ -6,6 +6,7 @@
 mod audit;
 mod deadline;
 mod error;
+mod observe;
 mod operation;
 mod promises;
 mod reconnect;
@@ -15,6 +16,7 @@ mod validate;
 
 pub use audit::AuditSection;
 pub use error::ManifestError;
+pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
@@ -82,6 +84,10 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// What the subject shows to Prometheus.
+    pub metrics: Option<MetricsSection>,
+    /// How a request is followed.
+    pub trace: Option<TraceSection>,
     /// Which commands the report tells of.
     #[serde(default)]
     pub audit: AuditSection,
