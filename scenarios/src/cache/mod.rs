@@ -2,6 +2,7 @@
 
 mod absent;
 mod client;
+mod counters;
 mod fill;
 pub(crate) mod interleaving;
 mod invalidation;
@@ -21,4 +22,5 @@ pub(crate) const ALL: &[Scenario] = &[
     invalidation::BY_PATTERN,
     stampede::SHARED,
     outage::WITHOUT_REDIS,
+    counters::COUNTED,
 ];

@@ -9,6 +9,7 @@ mod encryption;
 mod error;
 mod limiter;
 mod lock;
+mod observe;
 mod operation;
 mod operation_name;
 mod overlay;
@@ -25,6 +26,7 @@ pub use encryption::{
 };
 pub use error::ManifestError;
 pub use limiter::*;
+pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
 pub use overlay::{Overlay, PASSWORD_FILE};
@@ -113,6 +115,10 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// What the subject shows to Prometheus.
+    pub metrics: Option<MetricsSection>,
+    /// How a request is followed.
+    pub trace: Option<TraceSection>,
     /// Which commands the report tells of.
     #[serde(default)]
     pub audit: AuditSection,

@@ -1,5 +1,6 @@
 //! The sections of the manifest.
 
+use super::observe::{LogStructure, ReconnectingPattern};
 use super::operation::JsonPointer;
 use super::operation_name::OperationName;
 use super::promises::{SlowPattern, with_groups};
@@ -60,6 +61,14 @@ pub struct StoresSection {
 pub struct LogsSection {
     /// Redis was connected; the group `version` captures the server's version.
     pub connected: Option<VersionPattern>,
+    /// What every line is.
+    pub structure: Option<LogStructure>,
+    /// A connection to Redis is about to be made, at start.
+    pub connecting: Option<LogPattern>,
+    /// Something went wrong between the service and Redis.
+    pub redis_error: Option<LogPattern>,
+    /// An attempt to reconnect is due; the groups `attempt` (from 1) and `delay_ms` say which, and when.
+    pub reconnecting: Option<ReconnectingPattern>,
     /// The Redis connection is back after an outage.
     pub restored: Option<LogPattern>,
     /// A line of level error.

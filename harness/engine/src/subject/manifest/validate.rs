@@ -24,6 +24,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
         );
         return Err(source.error_at("bad_configuration", problem));
     }
+    if let Some(structure) = &manifest.logs.structure {
+        structure.validate(source)?;
+    }
     environment(manifest, source)?;
     port(manifest, source)?;
     good_configuration(manifest, source)?;
