@@ -18,6 +18,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod scope;
+mod starvation;
 pub mod store;
 pub mod subject;
 pub mod sweep;

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// A process as `/proc/<pid>/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,52 @@ pub fn tree(root: i32) -> Vec<ProcessSeen> {
     }
     found.retain(|process| process.state != 'Z');
     found
+}
+
+/// How long each thread of the process and of its descendants has waited for a processor since it began, by
+/// thread id. Without a walk through all processes, so that it may be asked often.
+pub fn waited_for_processor(root: i32) -> Vec<(i32, Duration)> {
+    let mut found = Vec::new();
+    for_each_thread(root, |path, thread| {
+        // Gone meanwhile, or a kernel that does not count: nothing to tell.
+        let figures = fs::read_to_string(format!("{path}/schedstat")).unwrap_or_default();
+        let waited_ns = figures.split(' ').nth(1).and_then(|ns| ns.parse().ok());
+        found.extend(waited_ns.map(|ns| (thread, Duration::from_nanos(ns))));
+    });
+    found
+}
+
+/// Threads of the process and of its descendants that run, or would if they had a processor.
+pub fn runnable_threads(root: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    for_each_thread(root, |path, thread| {
+        let stat = fs::read_to_string(format!("{path}/stat")).unwrap_or_default();
+        let state = stat.rfind(')').and_then(|end| stat.get(end + 2..=end + 2));
+        if state == Some("R") {
+            found.push(thread);
+        }
+    });
+    found
+}
+
+fn for_each_thread(root: i32, mut look: impl FnMut(&str, i32)) {
+    let mut processes = vec![root];
+    while let Some(pid) = processes.pop() {
+        let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
+        let id = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+        for thread in entries.flatten().filter_map(id) {
+            let path = format!("/proc/{pid}/task/{thread}");
+            look(&path, thread);
+            let children = fs::read_to_string(format!("{path}/children")).unwrap_or_default();
+            processes.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse::<i32>().ok()),
+            );
+        }
+    }
 }
 
 /// Living processes that were started with all these `NAME=VALUE` pairs in their environment. Another

@@ -8,6 +8,7 @@ use crate::poll::TimedOut;
 use crate::prober::Prober;
 use crate::proxy::{ProxyError, StallLog};
 use crate::run::EventSender;
+use crate::starvation::StarvationMonitor;
 use crate::store::{StoreError, StoreKind};
 use crate::subject::health::Watched;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
@@ -193,6 +194,8 @@ pub struct Context {
     pub(crate) probers: Mutex<Vec<StallLog>>,
     /// Asks the stores whether they answer at all, from their start on.
     pub(crate) witness: Mutex<StoreWitness>,
+    /// Looks whether stores and subject get a processor, from the stores' start on.
+    pub(crate) starvation: Mutex<StarvationMonitor>,
 }
 
 /// What the scenario tells of itself.
@@ -216,6 +219,7 @@ impl Context {
             measured_from,
             probers,
             witness: Mutex::default(),
+            starvation: Mutex::default(),
         }
     }
 
@@ -254,6 +258,7 @@ impl Context {
         self.measure_from_now();
         let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
         *lock(&self.witness) = StoreWitness::start(stores, self.clock());
+        *lock(&self.starvation) = StarvationMonitor::start(&environment, self.clock());
         Ok(environment)
     }
 

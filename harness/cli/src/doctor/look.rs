@@ -26,7 +26,23 @@ pub(super) fn machine() -> Vec<Line> {
         ),
         Line::ok("system", format!("{}; {}", seen.system, seen.processor)),
         space(),
+        scheduler(),
     ]
+}
+
+/// A group of processes per session is fair to sessions and not to processes: beside a build, one session of
+/// Postgres has waited half a second for a processor. Off, the same load has cost nobody more than milliseconds.
+fn scheduler() -> Line {
+    const SWITCH: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+    const NAME: &str = "scheduler";
+    match std::fs::read_to_string(SWITCH) {
+        Ok(text) if text.trim() == "1" => Line::note(
+            NAME,
+            "groups processes by session (sched_autogroup)",
+            "if anything else runs beside a check: sysctl -w kernel.sched_autogroup_enabled=0",
+        ),
+        _ => Line::ok(NAME, "does not group processes by session"),
+    }
 }
 
 fn user() -> Line {

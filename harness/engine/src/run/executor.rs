@@ -59,8 +59,16 @@ impl Executor {
         let witness = std::mem::take(&mut *lock(&context.witness));
         let measured_from = *lock(&context.measured_from);
         let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
-        let excuse = excuse(worst_stall, witness.excuse(&faults, from_us));
-        drop(witness);
+        let starvation = std::mem::take(&mut *lock(&context.starvation));
+        if ended.is_err() {
+            starvation.settle().await;
+        }
+        let slow_machine = starvation.excuse(from_us);
+        let excuse = excuse(
+            worst_stall,
+            slow_machine.or(witness.excuse(&faults, from_us)),
+        );
+        drop((witness, starvation));
         let audit = audited(environment.as_deref()).await;
         let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
@@ -261,12 +269,12 @@ fn redact_audit(mut audit: AuditRecord, redactor: &Redactor) -> AuditRecord {
 }
 
 /// What, other than the subject, may have caused a failure.
-fn excuse(worst_stall: Duration, slow_store: Option<String>) -> Option<String> {
+fn excuse(worst_stall: Duration, slow_other: Option<String>) -> Option<String> {
     let stall_ms = worst_stall.as_millis();
     let stalled = worst_stall > STALL_MAX;
     stalled
         .then(|| format!("our own threads stalled for {stall_ms} ms"))
-        .or(slow_store)
+        .or(slow_other)
 }
 
 fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environment>) -> Duration {

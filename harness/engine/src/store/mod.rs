@@ -145,6 +145,12 @@ impl Store {
         }
     }
 
+    /// The first of its processes, as this machine numbers them; `None` while it does not run, or where that
+    /// cannot be told.
+    pub(crate) async fn root_pid(&self) -> Option<i32> {
+        self.server.lock().await.as_ref()?.root_pid().await
+    }
+
     /// Everything that the server has logged.
     pub async fn logs(&self) -> Result<String, StoreError> {
         self.require_server().await?.logs().await

@@ -316,7 +316,7 @@ impl ProcessServer {
         }
     }
 
-    fn pid(&self) -> Option<i32> {
+    pub(super) fn pid(&self) -> Option<i32> {
         self.child
             .as_ref()
             .and_then(|child| i32::try_from(child.id()).ok())

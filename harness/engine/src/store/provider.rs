@@ -152,6 +152,13 @@ impl Server {
         }
     }
 
+    pub(super) async fn root_pid(&self) -> Option<i32> {
+        match self {
+            Server::Process(server) => server.pid(),
+            Server::Docker(server) => server.root_pid().await,
+        }
+    }
+
     pub(super) async fn logs(&self) -> Result<String, StoreError> {
         match self {
             Server::Process(server) => server.logs().map_err(in_process(server.kind())),

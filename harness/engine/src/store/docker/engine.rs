@@ -184,6 +184,13 @@ impl Engine {
         }
     }
 
+    pub(super) async fn root_pid(&self, id: &str) -> Option<i32> {
+        let seen = self.docker.inspect_container(id, None).await.ok()?;
+        let pid = i32::try_from(seen.state?.pid?).ok()?;
+        // The engine says 0 of a container that does not run.
+        (pid > 0).then_some(pid)
+    }
+
     pub(super) async fn published(&self, id: &str, port: u16) -> Result<Option<u16>, EngineSaid> {
         match self.docker.inspect_container(id, None).await {
             Ok(seen) => Ok(published_port(seen, port)),

@@ -146,6 +146,11 @@ impl DockerServer {
         self.wait_state(ServerState::Running).await
     }
 
+    /// Its first process, as the engine numbers it; `None` while it does not run.
+    pub(super) async fn root_pid(&self) -> Option<i32> {
+        self.engine.root_pid(self.container.id()).await
+    }
+
     /// Its state, read back from the engine.
     pub async fn state(&self) -> Result<ServerState, DockerError> {
         self.engine.state(&self.name, self.container.id()).await
