@@ -80,7 +80,12 @@ async fn no_stale_set(context: &Context) -> Result<(), Stop> {
     };
     let read = race.trace_of_a_miss().await?;
     for at in [HeldAt::Fill, HeldAt::Row] {
-        race.update_past_a_held_reader(at, &read).await?;
+        race.update_past_a_held_reader(at, &read, false).await?;
+    }
+    let operations = &context.manifest().operations;
+    if operations.contains_key(&OperationName::EntityInvalidate) {
+        race.update_past_a_held_reader(HeldAt::Fill, &read, true)
+            .await?;
     }
     race.all_orders(&read).await
 }
@@ -105,7 +110,13 @@ impl Race<'_> {
         Ok(read)
     }
 
-    async fn update_past_a_held_reader(&self, at: HeldAt, read: &Traced) -> Result<(), Stop> {
+    /// Perhaps somebody also takes the entry out of the cache: that must leave what stops the reader.
+    async fn update_past_a_held_reader(
+        &self,
+        at: HeldAt,
+        read: &Traced,
+        invalidate: bool,
+    ) -> Result<(), Stop> {
         let entity = self.uncached_entity("old").await?;
         let hold = self.hold(at, read).await?;
         let held_and_past = async {
@@ -115,6 +126,11 @@ impl Race<'_> {
                 "the reader is held at its {at:?}; update, then let go"
             ));
             entity.update(&self.updater.http, UPDATER, "new").await?;
+            if invalidate {
+                let values: &[(&str, &[u8])] = &[("id", entity.id.as_bytes())];
+                let http = &self.updater.http;
+                http.call(OperationName::EntityInvalidate, values).await?;
+            }
             hold.release().await
         };
         let (read, past) = join(entity.read(&self.reader.http, READER), held_and_past).await;

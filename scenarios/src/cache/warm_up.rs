@@ -6,6 +6,7 @@ use super::postgres_traffic::PostgresTraffic;
 use crate::store_view::StoreView;
 use futures::FutureExt;
 use futures::future::join;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,9 +19,13 @@ use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::manifest::{CacheSection, Template};
 
-const DECLARED: usize = 20;
-/// So many of them are updated all the while.
-const UPDATED: usize = 4;
+/// Declared, and left alone.
+const STILL: usize = 20;
+/// Declared, and updated once each, one after the other, until the instance is ready: so some of them between the reading
+/// of their row and its way into the cache.
+const MOVING: usize = 200;
+const PACE: Duration = Duration::from_millis(2);
+const AT_ONCE: usize = 20;
 /// As many that are not declared.
 const OTHERS: usize = 3;
 /// What Postgres answers is under way this long: a warm-up takes its time, and an update passes it.
@@ -45,7 +50,8 @@ struct WarmUp<'a> {
     other: Arc<Instance>,
     store: StoreView,
     entity_key: &'a Template,
-    declared: Vec<Entity>,
+    still: Vec<Entity>,
+    moving: Vec<Entity>,
     undeclared: Vec<Entity>,
 }
 
@@ -59,7 +65,8 @@ async fn before_ready(context: &Context) -> Result<(), Stop> {
     context.section("cache.warm_up", declares.as_ref())?;
     let (environment, other) = context.start().await?;
     let warm_up = WarmUp {
-        declared: entities(context, &other, DECLARED).await?,
+        still: entities(context, &other, STILL).await?,
+        moving: entities(context, &other, MOVING).await?,
         undeclared: entities(context, &other, OTHERS).await?,
         store: StoreView::open(&environment).await?,
         context,
@@ -67,7 +74,7 @@ async fn before_ready(context: &Context) -> Result<(), Stop> {
         other,
         entity_key,
     };
-    for entity in warm_up.declared.iter().chain(&warm_up.undeclared) {
+    for entity in warm_up.declared().chain(&warm_up.undeclared) {
         // A create may fill.
         warm_up.store.delete(&warm_up.key(entity)).await?;
     }
@@ -82,12 +89,11 @@ async fn entities(
     instance: &Instance,
     count: usize,
 ) -> Result<Vec<Entity>, Stop> {
-    let mut all = Vec::with_capacity(count);
-    for number in 0..count {
-        let value = created(number);
-        all.push(Entity::create(&instance.http, context.clock(), &value).await?);
-    }
-    Ok(all)
+    let create = |number| async move {
+        Entity::create(&instance.http, context.clock(), &created(number)).await
+    };
+    let all = stream::iter((0..count).map(create)).buffered(AT_ONCE);
+    all.try_collect().await
 }
 
 fn created(number: usize) -> String {
@@ -95,6 +101,10 @@ fn created(number: usize) -> String {
 }
 
 impl WarmUp<'_> {
+    fn declared(&self) -> impl Iterator<Item = &Entity> {
+        self.still.iter().chain(&self.moving)
+    }
+
     fn key(&self, entity: &Entity) -> String {
         key_of(self.entity_key, &entity.id)
     }
@@ -102,7 +112,7 @@ impl WarmUp<'_> {
     /// Starts an instance with hot keys and a slow line, while some of them are updated through the other.
     async fn start(&self, cache: &CacheSection) -> Result<Arc<Instance>, Stop> {
         self.context.step(format!(
-            "start an instance with {DECLARED} hot keys, {UPDATED} of which are being updated"
+            "start an instance with {STILL} hot keys, and {MOVING} that are being updated"
         ));
         let wiring = self.environment.wire().await?;
         let latency = Latency {
@@ -113,26 +123,24 @@ impl WarmUp<'_> {
             .environment
             .network_fault(&wiring, StoreKind::Postgres, latency)
             .await?;
-        let ids: Vec<&str> = self
-            .declared
-            .iter()
-            .map(|entity| entity.id.as_str())
-            .collect();
+        let ids: Vec<&str> = self.declared().map(|entity| entity.id.as_str()).collect();
         let overrides = Overrides {
             env: cache.warm_up_env(&ids),
             ..Overrides::default()
         };
         let ready = AtomicBool::new(false);
         let updates = async {
-            let mut round = 0;
-            while !ready.load(Ordering::Relaxed) {
-                for entity in &self.declared[..UPDATED] {
-                    let value = format!("updated {round}");
-                    entity.update(&self.other.http, UPDATER, &value).await?;
+            let mut updated = 0;
+            for entity in &self.moving {
+                if ready.load(Ordering::Relaxed) {
+                    break;
                 }
-                round += 1;
+                entity.update(&self.other.http, UPDATER, "updated").await?;
+                updated += 1;
+                // Part of the schedule, no wait for a state.
+                tokio::time::sleep(PACE).await;
             }
-            Ok::<_, Stop>(round)
+            Ok::<_, Stop>(updated)
         };
         let start = async {
             let started = async {
@@ -144,11 +152,15 @@ impl WarmUp<'_> {
             ready.store(true, Ordering::Relaxed);
             started
         };
-        let (rounds, started) = join(updates, start).await;
-        let (rounds, instance) = (rounds?, started?);
+        let (updated, started) = join(updates, start).await;
+        let (updated, instance) = (updated?, started?);
         self.context.observe(format!(
-            "{rounds} rounds of updates until the instance was ready"
+            "{updated} of {MOVING} updated until the instance was ready"
         ));
+        if updated == MOVING {
+            let reason = "the instance took longer than all updates: none may have met its warm-up";
+            return Err(Stop::unknown(reason));
+        }
         slow.heal().await?;
         Ok(instance)
     }
@@ -156,7 +168,7 @@ impl WarmUp<'_> {
     /// At once: what is filled behind the readiness is not there yet.
     async fn declared_are_cached(&self, cache: &CacheSection) -> Result<(), Stop> {
         let mut missing = Vec::new();
-        for entity in &self.declared[UPDATED..] {
+        for entity in &self.still {
             let key = self.key(entity);
             let left_ms = self.store.pttl_ms(&key).await?;
             if left_ms == -2 {
@@ -188,7 +200,7 @@ impl WarmUp<'_> {
     async fn read_all(&self, warm: &Instance, traffic: &mut PostgresTraffic) -> Result<(), Stop> {
         self.context.step("read the hot keys");
         traffic.reads_since_last().await?;
-        for (number, entity) in self.declared.iter().enumerate().skip(UPDATED) {
+        for (number, entity) in self.still.iter().enumerate() {
             let seen = entity.read(&warm.http, READER).await?;
             let value = created(number);
             let expected = format!("`{value}` of entity `{}`", entity.id);
@@ -200,7 +212,7 @@ impl WarmUp<'_> {
             "first reads of hot keys not to touch Postgres",
             format!("{} reads: {reads:?}", reads.len()),
         )?;
-        for entity in &self.declared[..UPDATED] {
+        for entity in self.moving.iter().filter(|entity| entity.operations() > 0) {
             for instance in [warm, &self.other] {
                 entity.read(&instance.http, READER).await?;
             }
