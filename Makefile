@@ -45,6 +45,7 @@ check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 
 	    $(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
 
 test: tools nextest openssl images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
+	@fixtures/setup/tools curl
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc --quiet
 	$(CARGO) nextest run --locked --workspace $(ARGS)

@@ -4,7 +4,9 @@
 //! example is `fixtures/subjects/reference.toml`.
 
 mod audit;
+mod cache;
 mod deadline;
+mod degraded;
 mod encryption;
 mod error;
 mod limiter;
@@ -21,6 +23,8 @@ mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
+pub use cache::CacheSection;
+pub use degraded::DegradedSection;
 pub use encryption::{
     AuditLog, BytesAt, DataClassSection, EncryptionSection, KeyPattern, UsePattern,
 };
@@ -307,6 +311,28 @@ mod tests {
             "account_limit = 3\naccount_key = \"login:{account}\"",
         ));
         assert!(key.contains("{account}") && key.contains("{user}"), "{key}");
+    }
+
+    #[test]
+    fn a_warm_up_that_names_no_ids_it_knows_is_told_what_it_may_name() {
+        let warm_up = |value: &str| {
+            format!("{LEAST}[cache]\npattern = \"x\"\nwarm_up = {{ A = \"{value}\" }}\n")
+        };
+        let text = error(&warm_up("{keys}"));
+        assert!(text.starts_with("m.toml:6: `cache.warm_up`"), "{text}");
+        assert!(text.contains("{ids}"), "{text}");
+        assert!(Manifest::parse(Path::new("m.toml"), &warm_up("{ids}")).is_ok());
+    }
+
+    #[test]
+    fn an_operation_that_is_said_to_work_without_a_store_must_be_mapped() {
+        let rest = "[degraded]\nrefusal_status = 503\nworks_without_postgres = [\"kv_get\"]\n";
+        let text = error(&format!("{LEAST}{rest}"));
+        assert!(
+            text.starts_with("m.toml:6: `degraded.works_without_postgres`"),
+            "{text}"
+        );
+        assert!(text.contains("`kv_get`"), "{text}");
     }
 
     #[test]

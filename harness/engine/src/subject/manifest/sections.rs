@@ -251,32 +251,6 @@ pub struct KvSection {
     pub body_max_bytes: usize,
 }
 
-/// `[cache]`: the cache's promises.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CacheSection {
-    /// A pattern that matches every cached entity, for the operation `cache_invalidate`.
-    pub pattern: String,
-    /// How long an entity is cached; a tenth less is as good.
-    pub ttl_seconds: Option<u64>,
-    /// How long it is remembered, at most, that an entity does not exist; under the same key.
-    pub absent_ttl_seconds: Option<u64>,
-    /// A regular expression for the statements that read an entity from Postgres.
-    pub read_statement: Option<LogPattern>,
-}
-
-/// `[degraded]`: what works while a store is away.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DegradedSection {
-    /// Operations that work without Redis.
-    #[serde(default)]
-    pub works_without_redis: Vec<OperationName>,
-    /// Operations that answer `refusal_status` without Redis.
-    #[serde(default)]
-    pub refused_without_redis: Vec<OperationName>,
-    /// The status of an operation that needs the missing store.
-    pub refusal_status: u16,
 }
 
 /// `[mutants]`: known defects that can be switched on.

@@ -3,7 +3,7 @@
 use super::error::{ManifestError, Source};
 use super::overlay::{validate_credentials, validate_tls};
 use super::sections::environment_placeholders;
-use super::{Manifest, OperationName, Template};
+use super::{Manifest, Template};
 use std::collections::BTreeMap;
 
 pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
@@ -36,6 +36,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(backoff) = &manifest.backoff {
         backoff.validate(source)?;
     }
+    if let Some(cache) = &manifest.cache {
+        cache.validate(source)?;
+    }
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
     }
@@ -57,7 +60,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(lock) = &manifest.lock {
         lock.validate(source)?;
     }
-    degraded(manifest, source)?;
+    if let Some(degraded) = &manifest.degraded {
+        degraded.validate(&manifest.operations, source)?;
+    }
     policy(manifest, source)
 }
 
@@ -165,32 +170,6 @@ fn operations(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestEr
         }
         None => Ok(()),
     }
-}
-
-fn degraded(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
-    let Some(degraded) = &manifest.degraded else {
-        return Ok(());
-    };
-    let mapped = |name: &&OperationName| !manifest.operations.contains_key(name);
-    for (key, names) in [
-        (
-            "degraded.works_without_redis",
-            &degraded.works_without_redis,
-        ),
-        (
-            "degraded.refused_without_redis",
-            &degraded.refused_without_redis,
-        ),
-    ] {
-        if let Some(unmapped) = names.iter().find(mapped) {
-            let problem = format!(
-                "`{}` is not in `operations`; expected a mapped one",
-                unmapped.key()
-            );
-            return Err(source.error_at(key, problem));
-        }
-    }
-    Ok(())
 }
 
 fn policy(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
