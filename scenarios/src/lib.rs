@@ -19,11 +19,7 @@ mod security;
 mod shutdown;
 mod store_contents;
 mod store_view;
-mod shutdown;
-mod store_contents;
-mod store_view;
 mod token;
-mod witness;
 
 use touchstone_engine::scenario::Scenario;
 

@@ -203,6 +203,7 @@ async fn launch(session: &Session, kind: StoreKind) -> Result<Store, BenchError>
         },
         database: "postgres".to_owned(),
         extra_args: Vec::new(),
+        tls: None,
     };
     Ok(Store::launch(spec, &session.provider, &session.scope).await?)
 }

@@ -21,7 +21,7 @@ use crate::process_tree;
 use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
-use crate::store::{ServerTls, Store, StoreError, StoreKind};
+use crate::store::{ServerSpec, ServerTls, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
 use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;

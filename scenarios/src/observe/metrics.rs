@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::Environment;
-use touchstone_engine::fault::FaultGuard;
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::proxy::{Action, Cut, CutMode, Ending, ErrorReply, Reject, Rule, When};
@@ -231,9 +230,12 @@ impl Shown<'_> {
         self.context
             .step("cut the connection to redis, and reject new ones");
         let begin = self.figures.begin().await?;
-        let reject = self.inject(Reject).await?;
+        let (environment, wiring) = (&self.environment, &self.instance.wiring);
+        let redis = StoreKind::Redis;
+        let reject = environment.network_fault(wiring, redis, Reject).await?;
         let mode = CutMode::Reset;
-        drop(self.inject(Cut { mode }).await?);
+        let cut = environment.network_fault(wiring, redis, Cut { mode });
+        drop(cut.await?);
         self.state(0.0, "without Redis").await?;
         let mut failed = 0.0;
         for number in 0..REFUSED_CALLS {
@@ -271,17 +273,6 @@ impl Shown<'_> {
             "in the outage: {attempts} attempts, {errors} errors counted, {failed} reads failed"
         ));
         Ok(())
-    }
-
-    async fn inject(
-        &self,
-        fault: impl touchstone_engine::proxy::Fault,
-    ) -> Result<FaultGuard, Stop> {
-        let wiring = &self.instance.wiring;
-        let fault = self
-            .environment
-            .network_fault(wiring, StoreKind::Redis, fault);
-        Ok(fault.await?)
     }
 
     /// Waits for so many attempts since the cut; how many there are.

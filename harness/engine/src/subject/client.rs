@@ -5,7 +5,7 @@ use super::requests::RequestLog;
 use crate::clock::Clock;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Request, Url};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};

@@ -4,7 +4,6 @@ use super::engine::Engine;
 use super::error::DockerError;
 use super::image::ImageRef;
 use super::{OWNER_LABEL, RUN_LABEL, memory, sweep};
-use crate::scope::own_identity;
 use crate::store::spec::{ServerSpec, ServerTls, StoreKind};
 use std::collections::HashMap;
 use std::path::Path;

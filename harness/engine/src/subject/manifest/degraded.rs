@@ -1,7 +1,7 @@
 //! `[degraded]`: what works while a store is away.
 
 use super::error::{ManifestError, Source};
-use super::sections::{OperationName, Operations};
+use super::operation_name::{OperationName, Operations};
 use crate::store::StoreKind;
 use serde::Deserialize;
 

@@ -2,7 +2,6 @@
 
 use super::observe::{LogStructure, ReconnectingPattern};
 use super::operation::JsonPointer;
-use super::operation_name::OperationName;
 use super::promises::{SlowPattern, with_groups};
 use super::template::Template;
 use crate::store::StoreKind;
@@ -249,8 +248,6 @@ pub struct KvSection {
     pub key_max_bytes: usize,
     /// The largest body, in bytes.
     pub body_max_bytes: usize,
-}
-
 }
 
 /// `[mutants]`: known defects that can be switched on.
