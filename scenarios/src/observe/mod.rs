@@ -1,8 +1,11 @@
 //! OBS: what the service tells of itself.
 
+mod canaries;
 mod events;
 pub(crate) mod figures;
+mod malformed;
 mod metrics;
+mod no_secrets;
 mod slow_command;
 mod trace;
 
@@ -12,5 +15,6 @@ pub(crate) const ALL: &[Scenario] = &[
     events::LOGGED,
     slow_command::LOGGED,
     metrics::AGREE,
+    no_secrets::NO_SECRETS,
     trace::FOLLOWED,
 ];
