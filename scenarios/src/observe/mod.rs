@@ -16,6 +16,7 @@ pub(crate) const ALL: &[Scenario] = &[
     events::LOGGED,
     slow_command::LOGGED,
     metrics::AGREE,
+    no_secrets::NO_SECRETS,
     trace::FOLLOWED,
     no_secrets::NO_SECRETS,
     audit_events::AUDITED,
