@@ -89,7 +89,7 @@ fn defects(criterion: Criterion, manifest: &Result<Manifest, String>) -> Vec<Str
     let caught = mutants.caught_by.iter();
     let caught = caught.filter(|(_, by)| by.eq_ignore_ascii_case(criterion.id));
     caught
-        .map(|(name, _)| format!("{name}  (--env {}={name})", mutants.env))
+        .map(|(name, _)| format!("{name} (--env {}={name})", mutants.env))
         .collect()
 }
 
