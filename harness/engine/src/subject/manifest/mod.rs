@@ -7,23 +7,27 @@ mod audit;
 mod deadline;
 mod error;
 mod limiter;
+mod lock;
 mod operation;
 mod operation_name;
 mod promises;
 mod reconnect;
 mod sections;
 mod template;
+mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
 pub use error::ManifestError;
 pub use limiter::*;
+pub use lock::LockSection;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
+pub use tokens::{CodeKind, CodeSection, TokensSection};
 
 use crate::fault::RefusalKind;
 use error::Source;
@@ -82,6 +86,10 @@ pub struct Manifest {
     pub limiter: Option<LimiterSection>,
     /// How many logins may be tried.
     pub login: Option<LoginSection>,
+    /// What the subject promises of one-time codes.
+    pub tokens: Option<TokensSection>,
+    /// What it promises of its locks.
+    pub lock: Option<LockSection>,
     /// When the subject tries to reconnect to Redis.
     pub backoff: Option<BackoffSection>,
     /// What the subject runs as scripts in Redis.

@@ -48,14 +48,29 @@ operation_names! {
     LimitedSliding "limited_sliding" ["user" "endpoint"] "A call limited by `[limiter.sliding]`."
     LimitedByAddress "limited_by_address" ["endpoint"] "A call limited by client address."
     LimitedBySession "limited_by_session" ["session" "endpoint"] "A call limited by session."
-    AccountCreate "account_create" ["user" "password"] "Makes an account that can log in."
-    SessionCreate "session_create" ["user" "password" "device"] "Logs in. The answer sets the cookie."
-    SessionRead "session_read" ["session"] "Who is logged in: `session` is the value of the cookie. The result is the user."
-    SessionTouch "session_touch" ["session"] "Gives a session its whole TTL again."
-    SessionEnd "session_end" ["session"] "Logs out: ends the session itself."
-    SessionList "session_list" ["session"] "Lists the sessions of the session's user; see `[sessions.list]`."
-    SessionRevoke "session_revoke" ["session" "id"] "Ends another session of the same user, by its id in the list."
-    SessionRevokeAll "session_revoke_all" ["session"] "Ends every session of the same user, this one too."
+    PasswordResetIssue "password_reset_issue" ["user"] "Makes a code to set a new password. The result is the code."
+    PasswordResetConsume "password_reset_consume" ["code"] "Uses it up."
+    EmailVerificationIssue "email_verification_issue" ["user"] "Makes a code to prove an address. The result is the code."
+    EmailVerificationConsume "email_verification_consume" ["code"] "Uses it up."
+    OtpIssue "otp_issue" ["user"] "Makes a code to be typed in. The result is the code."
+    OtpConsume "otp_consume" ["code"] "Uses it up."
+    LockAcquire "lock_acquire" ["name"] "Takes a lock. The result is the fencing token."
+    LockRelease "lock_release" ["name" "holder"] "Gives it back."
+    GuardedWrite "guarded_write" ["name" "value" "fencing_token"] "Writes what the lock protects."
+    GuardedRead "guarded_read" ["name"] "Reads it. The result is the value."
+}
+
+impl OperationName {
+    /// Placeholders that its request may use beside those that it must.
+    pub fn optional_placeholders(self) -> &'static [&'static str] {
+        match self {
+            OperationName::PasswordResetConsume
+            | OperationName::EmailVerificationConsume
+            | OperationName::OtpConsume => &["user"],
+            OperationName::LockAcquire => &["ttl_ms"],
+            _ => &[],
+        }
+    }
 }
 
 /// `[operations.NAME]`: requests, by operation.
