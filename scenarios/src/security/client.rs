@@ -171,13 +171,6 @@ impl Persons {
         ))?
     }
 
-    /// Puts other bytes into an entry, and leaves its expiry as it is.
-    pub(crate) async fn edit(&self, person: &Person, bytes: &[u8]) -> Result<(), Stop> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.key(person)).arg(bytes).arg("KEEPTTL");
-        Ok(set.exec_async(&mut self.store.connection()).await?)
-    }
-
     /// The same where there may be none: with an expiry of a minute.
     pub(crate) async fn plant(&self, person: &Person, bytes: &[u8]) -> Result<(), Stop> {
         let mut set = redis::cmd("SET");
