@@ -21,9 +21,10 @@ const SHORT: Promise = Promise {
 };
 /// A limit of more is not used up.
 const LIMIT_MAX: u64 = 500;
-/// The second and third differ, unless somebody puts them together with nothing between.
-const PAIRS: [Caller<'static>; 4] = [
+/// The third and fourth differ, unless somebody puts them together with nothing between.
+const PAIRS: [Caller<'static>; 5] = [
     pair("ann", "one"),
+    pair("ann", "two"),
     pair("cd", "ab"),
     pair("bcd", "a"),
     pair("bob", "one"),
