@@ -14,8 +14,8 @@ SECONDS ?= 60
 SUBJECT ?= fixtures/subjects/reference.toml
 
 .NOTPARALLEL:
-.PHONY: setup tools nextest openssl images-if-needed second-redis images build check test fuzz bench bench-proxy lint deny fmt \
-    clean help
+.PHONY: setup tools nextest openssl images-if-needed second-redis images build check test test-otel fuzz bench bench-proxy bench-backend \
+    lint deny fmt clean help
 
 setup: tools nextest openssl images-if-needed second-redis ## install what is missing (apt-get, root or sudo), build images if none can be had
 
@@ -45,9 +45,13 @@ check: tools images-if-needed build ## gate the reference backend (ARGS='HLTH-2 
 	    $(TARGET_DIR)/debug/touchstone check --subject $(SUBJECT) $(if $(DEFECT),--env BACKEND_DEFECT=$(DEFECT)) $(ARGS)
 
 test: tools nextest openssl images-if-needed ## run every test (PROPTEST_CASES=1000 for long property tests)
+	@fixtures/setup/tools curl
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc --quiet
 	$(CARGO) nextest run --locked --workspace $(ARGS)
+
+test-otel: ## test the backend's export of spans, which the default build leaves out
+	$(CARGO) test --locked --package reference-backend --features otel otel::
 
 # Stable Rust will do without a sanitizer: there is no unsafe code that one could watch.
 fuzz: ## feed a decoder random bytes (TARGET=redis_dialogue SECONDS=3600)
@@ -63,9 +67,14 @@ bench-proxy: ## measure the proxy beside HAProxy, about five minutes (ARGS='--re
 	@fixtures/setup/tools haproxy
 	$(CARGO) bench --locked --package touchstone-benches --bench proxy -- $(ARGS)
 
+bench-backend: tools ## measure the reference backend beside a bare handler, about three minutes (ARGS='--remark "a quiet machine"')
+	@fixtures/setup/tools wrk
+	$(CARGO) bench --locked --package touchstone-benches --bench backend_load -- $(ARGS)
+
 lint: openssl ## formatting, clippy, rustdoc: nothing may be left to say
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --package reference-backend --features otel --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 # The advisories' database is fetched; offline the rest is looked at all the same.
@@ -84,4 +93,4 @@ clean: ## remove what was built and what runs left behind, and the images built 
 	@fixtures/setup/images --remove
 
 help: ## this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -15,6 +15,7 @@ mod rate;
 mod reconnect;
 mod search;
 mod secrets;
+mod security;
 mod shutdown;
 mod store_contents;
 mod store_view;
@@ -31,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         reconnect::ALL,
         cache::ALL,
         rate::ALL,
+        security::ALL,
         token::ALL,
         lock::ALL,
         shutdown::ALL,

@@ -173,6 +173,22 @@ pub(crate) struct ProxyArgs {
     #[arg(long, default_value = "proxy", requires = "listen")]
     pub(crate) name: String,
 
+    /// End TLS here, with this certificate (PEM); without it TLS passes on untouched, and is not decoded
+    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Speak TLS to the upstream, and trust this authority (PEM)
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(crate) upstream_tls_ca: Option<PathBuf>,
+
+    /// The name in its certificate [default: the host of --upstream]
+    #[arg(long, value_name = "NAME", requires = "upstream_tls_ca")]
+    pub(crate) upstream_tls_name: Option<String>,
+
     /// Proxies to open, as JSON: [{"name": .., "listen": .., "upstream": .., "protocol": ..}]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -1,104 +1,35 @@
 //! The environment of one scenario: its own stores, proxies and instances. Nothing is shared with
 //! another scenario, so that any number of them may run side by side.
 
+mod error;
+mod plan;
+mod stores;
+mod tls;
+
+pub use error::EnvironmentError;
+pub use plan::{EnvironmentPlan, Overrides, Topology};
+pub(crate) use stores::{apply_schema, launch_stores};
+pub use tls::RedisLine;
+
 use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
 use crate::kept::{Keeper, KeptError};
 use crate::listener;
-use crate::port::{NoFreePort, free_port, is_free};
+use crate::port::{free_port, is_free};
 use crate::process_tree;
-use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
-use crate::scope::{RunScope, ScopeError};
-use crate::store::{Provider, ServerSpec, Store, StoreError, StoreKind};
+use crate::store::{ServerSpec, ServerTls, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
-use crate::subject::manifest::{Manifest, Template};
+use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use touchstone_core::Seed;
 use touchstone_core::redact::Redactor;
-
-mod stores;
-
-pub(crate) use stores::{apply_schema, launch_stores};
-
-/// Why an environment, or a part of it, could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
-    /// A store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A proxy.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-    /// The private directory.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
-    /// A port for the subject.
-    #[error(transparent)]
-    Port(#[from] NoFreePort),
-    /// The SQL of the manifest's schema cannot be read.
-    #[error("cannot read the schema {}; correct `stores.postgres_schema` in the manifest", .path.display())]
-    Schema {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Postgres does not accept the SQL of the manifest's schema.
-    #[error("Postgres refuses the schema {}; correct it, or `stores.postgres_schema` in the manifest", .path.display())]
-    SchemaRefused {
-        /// Which file.
-        path: PathBuf,
-        /// What Postgres says.
-        source: tokio_postgres::Error,
-    },
-    /// A second instance, of a subject whose port cannot be chosen.
-    #[error(
-        "the subject always listens on port {0} (`subject.port` in the manifest), so that there can be one instance only"
-    )]
-    FixedPort(u16),
-    /// The subject: the only one that may be the subject's own fault.
-    #[error(transparent)]
-    Subject(#[from] SubjectError),
-}
-
-/// What an environment is made from.
-#[derive(Debug, Clone)]
-pub struct EnvironmentPlan {
-    /// A name that is unique in the run, for instance `HLTH-2-1`.
-    pub name: String,
-    /// The run.
-    pub scope: Arc<RunScope>,
-    /// Where the stores come from.
-    pub provider: Arc<Provider>,
-    /// The subject's manifest.
-    pub manifest: Arc<Manifest>,
-    /// Environment that the command line adds to the subject's.
-    pub extra_env: BTreeMap<String, String>,
-    /// What random choices of faults follow from.
-    pub seed: Seed,
-    /// The scenario's clock.
-    pub clock: Clock,
-}
-
-/// What one instance is started with instead of what the manifest says.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// Environment, by variable.
-    pub env: BTreeMap<String, String>,
-    /// The same with the placeholders of the manifest's `subject.env`.
-    pub templates: BTreeMap<String, Template>,
-    /// Variables of the manifest that are not set at all.
-    pub unset: Vec<String>,
-    /// Values of placeholders, for instance `redis.password`.
-    pub placeholders: BTreeMap<String, String>,
-}
 
 /// Stores, proxies and instances of one scenario.
 #[derive(Debug)]
@@ -111,6 +42,8 @@ pub struct Environment {
     proxies: ProxyThread,
     wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
+    /// Beside the passwords of the stores.
+    secrets: Mutex<Vec<String>>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -118,18 +51,28 @@ impl Environment {
     /// The same outside of a run, for a benchmark: nobody is told of what happens in it.
     pub async fn start_unwatched(plan: EnvironmentPlan) -> Result<Self, EnvironmentError> {
         let ledger = Arc::new(Ledger::new(plan.clock, EventSender::to_nobody(&plan.name)));
-        Self::start(plan, ledger).await
+        Self::start(plan, Topology::Plain, ledger).await
     }
 
     /// Starts both stores, side by side, and the proxy thread. No instance yet.
     pub(crate) async fn start(
         plan: EnvironmentPlan,
+        topology: Topology,
         ledger: Arc<Ledger>,
     ) -> Result<Self, EnvironmentError> {
-        let stores = launch_stores(&plan.name, &plan.scope, &plan.provider).await?;
+        let tls = match topology {
+            Topology::Plain => None,
+            Topology::Tls {
+                demands_client_certificate,
+            } => Some(ServerTls {
+                authority: plan.scope.authority()?,
+                demands_client_certificate,
+            }),
+        };
+        let stores = launch_stores(&plan.name, &plan.scope, &plan.provider, tls).await?;
         let [redis, postgres] = stores.map(Arc::new);
         let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
-        let (wirings, instances) = Default::default();
+        let (wirings, instances, secrets) = Default::default();
         let environment = Self {
             plan,
             redis,
@@ -138,6 +81,7 @@ impl Environment {
             proxies,
             wirings,
             instances,
+            secrets,
             ledger,
         };
         let manifest = &environment.plan.manifest;
@@ -226,6 +170,9 @@ impl Environment {
         let redis = self.open_proxy(StoreKind::Redis, index).await?;
         let postgres = self.open_proxy(StoreKind::Postgres, index).await?;
         let wiring = Arc::new(Wiring::new(index, redis, postgres));
+        for kind in StoreKind::ALL {
+            wiring.lead_to(self.store(kind)).await?;
+        }
         self.wirings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -241,6 +188,12 @@ impl Environment {
     ) -> Result<Arc<Instance>, EnvironmentError> {
         let http_port = self.http_port()?;
         let mut values = self.placeholder_values(http_port, &wiring);
+        let private_dir = self
+            .plan
+            .scope
+            .make_dir(&format!("{}-private", self.plan.name))?;
+        let private_dir = private_dir.display().to_string();
+        values.insert("private.dir".to_owned(), private_dir);
         values.extend(overrides.placeholders.clone());
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, template) in &self.plan.manifest.subject.env {
@@ -263,7 +216,13 @@ impl Environment {
             http_port,
             env: environment,
         };
-        let manifest = Arc::clone(&self.plan.manifest);
+        let mut manifest = Arc::clone(&self.plan.manifest);
+        if let Some(command) = &overrides.command {
+            Arc::make_mut(&mut manifest)
+                .subject
+                .command
+                .clone_from(command);
+        }
         let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
         self.instances
             .lock()
@@ -272,11 +231,28 @@ impl Environment {
         Ok(instance)
     }
 
+    /// A directory of this scenario alone, for what a subject is told to read.
+    pub fn private_dir(&self, name: &str) -> Result<PathBuf, EnvironmentError> {
+        let name = format!("{}-{name}", self.plan.name);
+        Ok(self.plan.scope.make_dir(&name)?)
+    }
+
+    /// Another secret that no artefact of this scenario must show, such as a password that it makes up.
+    pub fn add_secret(&self, secret: &str) {
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(secret.to_owned());
+    }
+
     /// Every secret that an artefact of this scenario must not show.
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for secret in &*self.secrets.lock().unwrap_or_else(PoisonError::into_inner) {
+            redactor.add(secret);
+        }
         for (name, template) in &self.plan.manifest.subject.env {
             // With a placeholder in it, its secret is one of the two above.
             if template.placeholders().next().is_none() {
@@ -349,9 +325,7 @@ impl Environment {
             protocol,
             listen: None,
         };
-        let proxy = self.proxies.open(config).await?;
-        proxy.set_upstream(self.store(kind).address().await).await?;
-        Ok(proxy)
+        Ok(self.proxies.open(config).await?)
     }
 
     /// Where the next instance is to listen: anywhere free, or where the manifest says that it always does.

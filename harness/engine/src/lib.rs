@@ -23,6 +23,8 @@ mod starvation;
 pub mod store;
 pub mod subject;
 pub mod sweep;
+pub mod tls;
+
 pub mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.

@@ -5,7 +5,7 @@ mod stop;
 pub use stop::{OrFail, Stop, demand, expect};
 
 use crate::clock::Clock;
-use crate::environment::{Environment, EnvironmentError, EnvironmentPlan};
+use crate::environment::{Environment, EnvironmentError, EnvironmentPlan, Topology};
 use crate::fault::Ledger;
 use crate::instance::Instance;
 use crate::prober::Prober;
@@ -102,9 +102,14 @@ impl Context {
     /// In a task of its own: an interruption drops the scenario, and a start that is dropped in the
     /// middle would leave the container that the engine goes on to create.
     pub async fn stores(&self) -> Result<Arc<Environment>, Stop> {
+        self.stores_like(Topology::Plain).await
+    }
+
+    /// The same with stores of another kind.
+    pub async fn stores_like(&self, topology: Topology) -> Result<Arc<Environment>, Stop> {
         self.step("start the stores");
         let mut slot = Arc::clone(&self.environment).lock_owned().await;
-        let start = Environment::start(self.plan.clone(), Arc::clone(&self.ledger));
+        let start = Environment::start(self.plan.clone(), topology, Arc::clone(&self.ledger));
         let task = tokio::spawn(async move {
             let environment = Arc::new(start.await?);
             *slot = Some(Arc::clone(&environment));

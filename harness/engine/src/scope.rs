@@ -2,10 +2,12 @@
 
 use crate::process_tree;
 use crate::reaper::Reaper;
+use crate::tls::{Authority, AuthorityError};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a run's private directory is called, before the run id.
@@ -40,6 +42,7 @@ pub enum ScopeError {
 pub struct RunScope {
     run_id: String,
     dir: PathBuf,
+    authority: Mutex<Option<Arc<Authority>>>,
     owner: String,
     is_kept: AtomicBool,
     _reaper: Reaper,
@@ -76,6 +79,7 @@ impl RunScope {
         Ok(Self {
             run_id: run_id.to_owned(),
             dir,
+            authority: Mutex::default(),
             owner,
             is_kept: AtomicBool::new(false),
             _reaper: reaper,
@@ -106,6 +110,19 @@ impl RunScope {
     /// The private directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The run's certificate authority, made when it is first asked for.
+    pub fn authority(&self) -> Result<Arc<Authority>, AuthorityError> {
+        let mut slot = self
+            .authority
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*slot {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(Authority::create(&self.dir.join("tls"))?);
+        Ok(Arc::clone(slot.insert(made)))
     }
 
     /// Makes a directory inside the private one, searchable for the stores' user.

@@ -39,6 +39,7 @@ impl Run {
             user: "touchstone".to_owned(),
             database: "app".to_owned(),
             extra_args: Vec::new(),
+            tls: None,
         }
     }
 

@@ -13,4 +13,5 @@ mod output;
 mod proxy;
 mod proxy_client;
 mod proxy_rules;
+mod proxy_tls;
 mod support;

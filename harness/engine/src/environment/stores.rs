@@ -2,7 +2,7 @@
 
 use super::EnvironmentError;
 use crate::scope::RunScope;
-use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
+use crate::store::{Provider, SUPERUSER, ServerSpec, ServerTls, Store, StoreError, StoreKind};
 use crate::subject::manifest::Manifest;
 
 /// Runs the SQL of the manifest's schema, if it names one.
@@ -23,15 +23,16 @@ pub(crate) async fn apply_schema(
     client.batch_execute(&sql).await.map_err(refused)
 }
 
-/// A Redis and a Postgres, started side by side. `name` is unique in the run.
+/// A Redis and a Postgres, started side by side. `name` is unique in the run; with `redis_tls` Redis speaks TLS, too.
 pub(crate) async fn launch_stores(
     name: &str,
     scope: &RunScope,
     provider: &Provider,
+    redis_tls: Option<ServerTls>,
 ) -> Result<[Store; 2], EnvironmentError> {
     let (redis, postgres) = tokio::join!(
-        launch(name, StoreKind::Redis, scope, provider),
-        launch(name, StoreKind::Postgres, scope, provider)
+        launch(name, (StoreKind::Redis, redis_tls), scope, provider),
+        launch(name, (StoreKind::Postgres, None), scope, provider)
     );
     match (redis, postgres) {
         (Ok(redis), Ok(postgres)) => Ok([redis, postgres]),
@@ -41,7 +42,7 @@ pub(crate) async fn launch_stores(
 
 async fn launch(
     name: &str,
-    kind: StoreKind,
+    (kind, tls): (StoreKind, Option<ServerTls>),
     scope: &RunScope,
     provider: &Provider,
 ) -> Result<Store, StoreError> {
@@ -57,6 +58,7 @@ async fn launch(
         },
         database: "postgres".to_owned(),
         extra_args: Vec::new(),
+        tls,
     };
     Store::launch(spec, provider, scope).await
 }

@@ -23,7 +23,7 @@ pub async fn start(
     provider: &Provider,
     manifest: Option<&Manifest>,
 ) -> Result<Started, KeptError> {
-    let stores = launch_stores(name, scope, provider).await?;
+    let stores = launch_stores(name, scope, provider, None).await?;
     match fill(name, scope, provider, manifest, &stores).await {
         Ok(kept) => Ok(Started { kept, stores }),
         Err(error) => {

@@ -146,6 +146,7 @@ pub struct ProcessServer {
     dir: PathBuf,
     owner: String,
     port: u16,
+    tls_port: Option<u16>,
     child: Option<Child>,
 }
 
@@ -169,6 +170,7 @@ impl ProcessServer {
             dir,
             owner: scope.owner().to_owned(),
             port: port::free_port()?,
+            tls_port: None,
             child: None,
         };
         if spec.kind == StoreKind::Postgres {
@@ -191,6 +193,12 @@ impl ProcessServer {
             .map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
     }
 
+    /// Where it listens for TLS; `None` if it does not, and while it does not run.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        let port = self.child.as_ref().and(self.tls_port)?;
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
     /// Starts it again on the same data.
     pub fn start(&mut self) -> Result<(), ProcessError> {
         if self.child.is_some() {
@@ -199,6 +207,9 @@ impl ProcessServer {
         // Somebody may have taken the port while we were down; the proxy's address is the stable one.
         if !port::is_free(self.port) {
             self.port = port::free_port()?;
+        }
+        if self.spec.tls.is_some() && !self.tls_port.is_some_and(port::is_free) {
+            self.tls_port = Some(port::free_port()?);
         }
         let mut command = match self.spec.kind {
             StoreKind::Redis => self.redis_command()?,
@@ -417,6 +428,12 @@ impl ProcessServer {
             self.port, self.spec.password
         )
         .map_err(failed)?;
+        if let (Some(tls), Some(tls_port)) = (&self.spec.tls, self.tls_port) {
+            let here = |path: &Path| path.display().to_string();
+            for (setting, value) in tls.settings(tls_port, here) {
+                writeln!(config, "{setting} \"{value}\"").map_err(failed)?;
+            }
+        }
         let mut command = self.privileges.command(&self.tools.redis_server);
         command.arg(&path).args(&self.spec.extra_args);
         Ok(command)

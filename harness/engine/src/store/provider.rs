@@ -94,6 +94,13 @@ impl Server {
         }
     }
 
+    pub(super) fn tls_address(&self) -> Option<SocketAddr> {
+        match self {
+            Server::Process(server) => server.tls_address(),
+            Server::Docker(server) => server.tls_address(),
+        }
+    }
+
     /// The password that a fresh server still has from its template, if it has one.
     pub(super) fn template_password(&self) -> Option<&'static str> {
         match self {

@@ -4,11 +4,17 @@
 //! example is `fixtures/subjects/reference.toml`.
 
 mod audit;
+mod cache;
 mod deadline;
+mod degraded;
+mod encryption;
 mod error;
+mod limiter;
 mod lock;
+mod observe;
 mod operation;
 mod operation_name;
+mod overlay;
 mod promises;
 mod reconnect;
 mod sections;
@@ -17,10 +23,18 @@ mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
+pub use cache::CacheSection;
+pub use degraded::DegradedSection;
+pub use encryption::{
+    AuditLog, BytesAt, DataClassSection, EncryptionSection, KeyPattern, UsePattern,
+};
 pub use error::ManifestError;
-pub use lock::LockSection;
+pub use limiter::*;
+pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
+pub use overlay::{Overlay, PASSWORD_FILE};
+pub use lock::LockSection;
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
@@ -62,6 +76,12 @@ pub struct Manifest {
     /// Other ways to configure the subject, and the Redis database that each leads to.
     #[serde(default)]
     pub good_configuration: Vec<GoodConfiguration>,
+    /// Ways to make the subject use TLS to Redis.
+    #[serde(default)]
+    pub tls: Vec<Overlay>,
+    /// Ways to give the subject a source of its Redis password that it reads again.
+    #[serde(default)]
+    pub credentials: Vec<Overlay>,
     /// How many connections the subject keeps.
     pub connections: Option<ConnectionsSection>,
     /// How health shows Redis while that answers with errors, by their cause.
@@ -82,6 +102,13 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// How the subject encrypts what it stores in Redis.
+    pub encryption: Option<EncryptionSection>,
+    /// How long the subject keeps what in Redis.
+    #[serde(default)]
+    pub data_classes: Vec<DataClassSection>,
+    /// How many logins may be tried.
+    pub login: Option<LoginSection>,
     /// What the subject promises of one-time codes.
     pub tokens: Option<TokensSection>,
     /// What it promises of its locks.
@@ -92,6 +119,10 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// What the subject shows to Prometheus.
+    pub metrics: Option<MetricsSection>,
+    /// How a request is followed.
+    pub trace: Option<TraceSection>,
     /// Which commands the report tells of.
     #[serde(default)]
     pub audit: AuditSection,
@@ -216,6 +247,21 @@ mod tests {
     }
 
     #[test]
+    fn only_a_way_to_tell_of_tls_or_of_a_password_file_knows_their_placeholders() {
+        let way = |section: &str, value: &str| {
+            format!("{LEAST}[[{section}]]\nenv = {{ A = \"{value}\" }}\n")
+        };
+        let is_good = |text: &str| Manifest::parse(Path::new("m.toml"), text).is_ok();
+        assert!(is_good(&way("tls", "{redis.host} {tls.ca_file}")));
+        assert!(error(&way("tls", "{tls.ca_fil}")).contains("{tls.ca_file}"));
+        assert!(is_good(&way("credentials", "cat {redis.password_file}")));
+        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file}"));
+        assert!(error(&way("tls", "{redis.password_file}")).contains("unknown placeholder"));
+        let env = "[subject.env]\nA = \"{tls.ca_file}\"\n";
+        assert!(error(&format!("{LEAST}{env}")).contains("unknown placeholder"));
+    }
+
+    #[test]
     fn a_backoff_that_cannot_be_is_named_with_what_was_expected() {
         let backoff = |rest: &str| format!("{LEAST}[backoff]\nbase_ms = 50\n{rest}\n");
         let capped = "cap_ms = 10\njitter = { low = 0.5, high = 1.0 }";
@@ -225,6 +271,68 @@ mod tests {
         let unknown =
             "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
         assert!(error(&backoff(unknown)).contains("{cap_ms}"));
+    }
+
+    #[test]
+    fn a_limiter_that_cannot_be_is_named_with_what_was_expected() {
+        let limiter = |rest: &str| {
+            let least = "limit = 5\nwindow_ms = 1000\nkind = \"fixed\"";
+            format!("{LEAST}[limiter]\n{least}\n{rest}\n")
+        };
+        let sliding = |kind: &str, limit: u32| {
+            limiter(&format!(
+                "[limiter.sliding]\nlimit = {limit}\nwindow_ms = 1000\nkind = \"{kind}\""
+            ))
+        };
+        assert!(Manifest::parse(Path::new("m.toml"), &sliding("sliding", 5)).is_ok());
+        assert!(error(&sliding("fixed", 5)).starts_with("m.toml:11: `limiter.sliding.kind`"));
+        assert!(
+            error(&sliding("sliding", 0)).contains("`limiter.sliding.limit`: expected at least 1")
+        );
+        let unknown = error(&limiter("shorten = { A = \"{windows}\" }"));
+        assert!(
+            unknown.starts_with("m.toml:8: `limiter.shorten`"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("{window_ms}"), "{unknown}");
+        let address = "[limiter.address]\nlimit = 5\nwindow_ms = 10\ntrust = { A = \"{proxy}\" }";
+        assert!(error(&limiter(address)).contains("needs `forwarded_header`"));
+    }
+
+    #[test]
+    fn a_limit_of_logins_has_numbers_and_known_placeholders() {
+        let login = |rest: &str| {
+            let least = "address_limit = 9\nwindow_ms = 1000\nlimited_status = 429";
+            format!("{LEAST}[login]\n{least}\n{rest}\n")
+        };
+        assert!(Manifest::parse(Path::new("m.toml"), &login("account_limit = 3")).is_ok());
+        assert!(error(&login("account_limit = 0")).contains("`login.account_limit`"));
+        let key = error(&login(
+            "account_limit = 3\naccount_key = \"login:{account}\"",
+        ));
+        assert!(key.contains("{account}") && key.contains("{user}"), "{key}");
+    }
+
+    #[test]
+    fn a_warm_up_that_names_no_ids_it_knows_is_told_what_it_may_name() {
+        let warm_up = |value: &str| {
+            format!("{LEAST}[cache]\npattern = \"x\"\nwarm_up = {{ A = \"{value}\" }}\n")
+        };
+        let text = error(&warm_up("{keys}"));
+        assert!(text.starts_with("m.toml:6: `cache.warm_up`"), "{text}");
+        assert!(text.contains("{ids}"), "{text}");
+        assert!(Manifest::parse(Path::new("m.toml"), &warm_up("{ids}")).is_ok());
+    }
+
+    #[test]
+    fn an_operation_that_is_said_to_work_without_a_store_must_be_mapped() {
+        let rest = "[degraded]\nrefusal_status = 503\nworks_without_postgres = [\"kv_get\"]\n";
+        let text = error(&format!("{LEAST}{rest}"));
+        assert!(
+            text.starts_with("m.toml:6: `degraded.works_without_postgres`"),
+            "{text}"
+        );
+        assert!(text.contains("`kv_get`"), "{text}");
     }
 
     #[test]
