@@ -65,6 +65,17 @@ fn what_the_manifest_is_said_to_be_needed_by_are_criteria_that_there_are() {
     }
 }
 
+/// A merge that takes both sides of a table leaves a row twice.
+#[test]
+fn no_row_of_the_documents_stands_twice() {
+    let ids = catalogue::rows().into_iter().map(|row| row.id);
+    let names = catalogue::all_needs().into_iter().map(|need| need.name);
+    let all: Vec<String> = ids.chain(names).collect();
+    for (place, row) in all.iter().enumerate() {
+        assert!(!all[..place].contains(row), "{row} stands twice");
+    }
+}
+
 #[test]
 fn ids_are_unique() {
     let ids: Vec<&str> = touchstone_scenarios::all()
