@@ -7,6 +7,7 @@ mod cache;
 mod connect;
 mod health;
 mod kv;
+mod lock;
 mod observe;
 pub mod property;
 mod rate;
@@ -17,6 +18,7 @@ mod security;
 mod shutdown;
 mod store_contents;
 mod store_view;
+mod token;
 mod witness;
 
 use touchstone_engine::scenario::Scenario;
@@ -31,6 +33,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         cache::ALL,
         rate::ALL,
         security::ALL,
+        token::ALL,
+        lock::ALL,
         shutdown::ALL,
         observe::ALL,
     ]

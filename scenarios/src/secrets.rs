@@ -75,8 +75,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// Whether these bytes are a part of those.
 pub(crate) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    let mut windows = haystack.windows(needle.len().max(1));
-    !needle.is_empty() && windows.any(|window| window == needle)
+    !needle.is_empty() && memchr::memmem::find(haystack, needle).is_some()
 }
 
 #[cfg(test)]

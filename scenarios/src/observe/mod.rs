@@ -1,8 +1,12 @@
 //! OBS: what the service tells of itself.
 
 mod audit_events;
+mod canaries;
+mod malformed;
+mod no_secrets;
 mod slow_command;
 
 use touchstone_engine::scenario::Scenario;
 
 pub(crate) const ALL: &[Scenario] = &[slow_command::LOGGED, audit_events::AUDITED];
+pub(crate) const ALL: &[Scenario] = &[slow_command::LOGGED, no_secrets::NO_SECRETS];

@@ -7,12 +7,14 @@ mod audit;
 mod deadline;
 mod encryption;
 mod error;
+mod lock;
 mod operation;
 mod operation_name;
 mod promises;
 mod reconnect;
 mod sections;
 mod template;
+mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
@@ -20,12 +22,14 @@ pub use encryption::{
     AuditLog, BytesAt, DataClassSection, EncryptionSection, KeyPattern, UsePattern,
 };
 pub use error::ManifestError;
+pub use lock::LockSection;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
+pub use tokens::{CodeKind, CodeSection, TokensSection};
 
 use crate::fault::RefusalKind;
 use error::Source;
@@ -87,6 +91,10 @@ pub struct Manifest {
     /// How long the subject keeps what in Redis.
     #[serde(default)]
     pub data_classes: Vec<DataClassSection>,
+    /// What the subject promises of one-time codes.
+    pub tokens: Option<TokensSection>,
+    /// What it promises of its locks.
+    pub lock: Option<LockSection>,
     /// When the subject tries to reconnect to Redis.
     pub backoff: Option<BackoffSection>,
     /// What the subject runs as scripts in Redis.

@@ -47,6 +47,16 @@ operation_names! {
     Limited "limited" ["user" "endpoint"] "A rate-limited call."
     PersonalWrite "personal_write" ["id" "value"] "Writes a person's data, which are cached encrypted."
     PersonalRead "personal_read" ["id"] "Reads them through the cache. The result is the value."
+    PasswordResetIssue "password_reset_issue" ["user"] "Makes a code to set a new password. The result is the code."
+    PasswordResetConsume "password_reset_consume" ["code"] "Uses it up."
+    EmailVerificationIssue "email_verification_issue" ["user"] "Makes a code to prove an address. The result is the code."
+    EmailVerificationConsume "email_verification_consume" ["code"] "Uses it up."
+    OtpIssue "otp_issue" ["user"] "Makes a code to be typed in. The result is the code."
+    OtpConsume "otp_consume" ["code"] "Uses it up."
+    LockAcquire "lock_acquire" ["name"] "Takes a lock. The result is the fencing token."
+    LockRelease "lock_release" ["name" "holder"] "Gives it back."
+    GuardedWrite "guarded_write" ["name" "value" "fencing_token"] "Writes what the lock protects."
+    GuardedRead "guarded_read" ["name"] "Reads it. The result is the value."
 }
 
 impl OperationName {
@@ -54,6 +64,10 @@ impl OperationName {
     pub fn optional_placeholders(self) -> &'static [&'static str] {
         match self {
             OperationName::PersonalWrite | OperationName::PersonalRead => &["tenant"],
+            OperationName::PasswordResetConsume
+            | OperationName::EmailVerificationConsume
+            | OperationName::OtpConsume => &["user"],
+            OperationName::LockAcquire => &["ttl_ms"],
             _ => &[],
         }
     }

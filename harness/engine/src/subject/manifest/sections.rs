@@ -64,6 +64,9 @@ pub struct LogsSection {
     pub exhausted: Option<LogPattern>,
     /// A Redis command was slow; the groups `command`, `key` and `duration_ms` say which, and how slow.
     pub slow_command: Option<SlowPattern>,
+    /// Environment by which the subject logs all that it can.
+    #[serde(default)]
+    pub verbose: BTreeMap<String, String>,
     /// A shutdown has begun.
     pub shutdown: Option<LogPattern>,
     /// A shutdown had to be forced.

@@ -32,6 +32,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
     }
+    if let Some(tokens) = &manifest.tokens {
+        tokens.validate(source)?;
+    }
+    if let Some(lock) = &manifest.lock {
+        lock.validate(source)?;
+    }
     if let Some(encryption) = &manifest.encryption {
         encryption.validate(source)?;
     }
