@@ -14,6 +14,7 @@ mod rate;
 mod reconnect;
 mod search;
 mod secrets;
+mod session;
 mod shutdown;
 mod store_contents;
 mod store_view;
@@ -30,6 +31,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         kv::ALL,
         reconnect::ALL,
         cache::ALL,
+        session::ALL,
         rate::ALL,
         token::ALL,
         lock::ALL,

@@ -155,12 +155,22 @@ impl HttpClient {
         name: OperationName,
         values: &[Value<'_>],
     ) -> Result<Answer, CallError> {
+        self.call_with(name, values, &[]).await
+    }
+
+    /// The same with headers beside those of the manifest.
+    pub async fn call_with(
+        &self,
+        name: OperationName,
+        values: &[Value<'_>],
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, CallError> {
         let template = self
             .manifest
             .operations
             .get(&name)
             .ok_or(CallError::NotMapped(name))?;
-        let request = self.request(name, template, values)?;
+        let request = self.request(name, template, values, headers)?;
         let mut answer = self.send(name.key().into(), request).await?;
         answer.kind = template.kind_of(answer.status);
         answer.result_at = template.result.clone();
@@ -184,6 +194,7 @@ impl HttpClient {
         name: OperationName,
         template: &OperationTemplate,
         values: &[Value<'_>],
+        headers: &[(&str, &str)],
     ) -> Result<Request, CallError> {
         let fill = |template: &Template| template.fill(|placeholder| text_of(values, placeholder));
         let path = template.request.path.fill(|placeholder| {
@@ -198,6 +209,9 @@ impl HttpClient {
         }
         for (header, value) in &template.headers {
             builder = builder.header(header, fill(value));
+        }
+        for (header, value) in headers {
+            builder = builder.header(*header, *value);
         }
         if let Some(body) = &template.body {
             builder = builder.body(body_bytes(body, values));

@@ -32,6 +32,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
     }
+    if let Some(sessions) = &manifest.sessions {
+        sessions.validate(source)?;
+    }
     if let Some(tokens) = &manifest.tokens {
         tokens.validate(source)?;
     }
