@@ -7,7 +7,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Request, Url, header::HeaderMap};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,13 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A client without a proxy, redirects or a timeout of its own; callers set the last per request.
 pub fn plain_client() -> Client {
+    client_at(None)
+}
+
+fn client_at(address: Option<IpAddr>) -> Client {
     let builder = Client::builder()
         .no_proxy()
+        .local_address(address)
         .redirect(reqwest::redirect::Policy::none());
     builder
         .build()
@@ -140,6 +145,15 @@ impl HttpClient {
     pub fn with_new_connection(&self) -> Self {
         Self {
             client: plain_client(),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, with connections of its own that come from this address of this machine.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        Self {
+            client: client_at(Some(address)),
             ..self.clone()
         }
     }

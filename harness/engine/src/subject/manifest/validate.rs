@@ -35,6 +35,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(sessions) = &manifest.sessions {
         sessions.validate(source)?;
     }
+    if let Some(limiter) = &manifest.limiter {
+        limiter.validate(source)?;
+    }
+    if let Some(login) = &manifest.login {
+        login.validate(source)?;
+    }
     if let Some(tokens) = &manifest.tokens {
         tokens.validate(source)?;
     }
