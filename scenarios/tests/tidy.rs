@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use touchstone_engine::subject::Manifest;
+use touchstone_engine::subject::{Manifest, OperationName};
 use touchstone_scenarios::catalogue;
 
 #[test]
@@ -62,6 +62,19 @@ fn what_the_manifest_is_said_to_be_needed_by_are_criteria_that_there_are() {
                 need.name
             );
         }
+    }
+}
+
+#[test]
+fn every_operation_stands_in_the_document_of_the_manifest() {
+    let needs = catalogue::all_needs();
+    for operation in OperationName::ALL {
+        let name = format!("operations.{}", operation.key());
+        let stands = needs.iter().any(|need| need.name == name);
+        assert!(
+            stands,
+            "docs/MANIFEST.md has no row of four cells for {name}"
+        );
     }
 }
 
