@@ -1,6 +1,7 @@
 //! Secrets planted through every operation that the manifest maps, and the search for them in what was logged.
 
 use crate::secrets::{contains, forms};
+use crate::session::client::SetCookie;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use touchstone_core::{Finding, Seed};
@@ -51,6 +52,13 @@ impl<'a> Canaries<'a> {
             text: text.clone(),
         });
         text
+    }
+
+    /// The same secret each time.
+    fn once(&self, what: &str) -> String {
+        let planted = self.planted().clone();
+        let before = planted.into_iter().find(|canary| canary.what == what);
+        before.map_or_else(|| self.plant(what), |canary| canary.text)
     }
 
     /// A secret of the subject's own making.
@@ -134,6 +142,8 @@ impl<'a> Canaries<'a> {
                 "key" | "key2" | "user" | "endpoint" | "name" | "tenant" => {
                     format!("observed-{round}")
                 }
+                // The login takes the one that the account was made with.
+                "password" => self.once(&format!("the password of `observed-{round}`")),
                 "pattern" => "none:*".to_owned(),
                 "seconds" => "60".to_owned(),
                 "ttl_ms" => "30000".to_owned(),
@@ -171,6 +181,14 @@ impl<'a> Canaries<'a> {
                 _,
             ) => {
                 values.remove("code");
+            }
+            (OperationName::SessionCreate, _) => {
+                let sessions = self.context.manifest().sessions.as_ref();
+                let set = |name: &str| SetCookie::all_of(answer, name).into_iter().next();
+                if let Some(set) = sessions.and_then(|section| set(&section.cookie)) {
+                    self.take("the id of a session", &set.value);
+                    values.insert("session", set.value);
+                }
             }
             (OperationName::LockAcquire, Some(token)) => {
                 values.insert("fencing_token", token);
