@@ -7,13 +7,17 @@ mod cache;
 mod connect;
 mod health;
 mod kv;
+mod lock;
 mod observe;
 pub mod property;
 mod rate;
 mod reconnect;
 mod search;
+mod secrets;
 mod shutdown;
+mod store_contents;
 mod store_view;
+mod token;
 mod witness;
 
 use touchstone_engine::scenario::Scenario;
@@ -27,6 +31,8 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         reconnect::ALL,
         cache::ALL,
         rate::ALL,
+        token::ALL,
+        lock::ALL,
         shutdown::ALL,
         observe::ALL,
     ]

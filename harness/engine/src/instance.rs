@@ -155,6 +155,12 @@ impl Instance {
         tokio::net::TcpStream::connect(self.address).await.is_ok()
     }
 
+    /// How many bytes of requests the kernel holds for it, which it has not read: what was sent to it while it stood
+    /// still, for instance.
+    pub fn unread_bytes(&self) -> u64 {
+        listener::unread_bytes(self.address.port())
+    }
+
     /// Waits until its ready path answers 200; returns the time since its start.
     pub async fn wait_ready(&self) -> Result<Duration, SubjectError> {
         let deadline = Duration::from_millis(self.manifest.deadlines.ready_ms);

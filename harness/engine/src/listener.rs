@@ -7,8 +7,9 @@ use crate::process_tree;
 use std::fmt;
 use std::fs;
 
-/// The state of a listening socket in `/proc/net/tcp`.
+/// The states of a listening and of a connected socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+const CONNECTED: &str = "01";
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,26 @@ pub fn stranger(port: u16, (given_to, start_ticks): (i32, u64)) -> Option<Listen
         })
 }
 
+/// How many bytes the kernel has received for connections to a port, and nobody has read yet.
+pub(crate) fn unread_bytes(port: u16) -> u64 {
+    unread(
+        &fs::read_to_string("/proc/net/tcp").unwrap_or_default(),
+        port,
+    )
+}
+
+fn unread(table: &str, port: u16) -> u64 {
+    let port = format!(":{port:04X}");
+    let waiting = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (local, state, queues) = (fields.get(1)?, fields.get(3)?, fields.get(4)?);
+        let is_it = local.ends_with(&port) && *state == CONNECTED;
+        let (_, received) = queues.split_once(':')?;
+        is_it.then(|| u64::from_str_radix(received, 16).ok())?
+    };
+    table.lines().filter_map(waiting).sum()
+}
+
 /// The inodes of the sockets that listen on a port, from a table of the kernel.
 fn listening(table: &str, port: u16) -> Vec<String> {
     let port = format!(":{port:04X}");
@@ -88,5 +109,16 @@ mod tests {
         assert_eq!(stranger(port, (1, own_start)), None, "we are no older");
         drop(socket);
         assert_eq!(stranger(port, (1, own_start + 1)), None, "closed");
+    }
+
+    #[test]
+    fn bytes_that_nobody_has_read_are_counted_for_their_port_alone() {
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt";
+        let connected =
+            "   0: 0100007F:1F90 0100007F:C350 01 00000000:0000001C 00:00000000 00000000";
+        let other = "   1: 0100007F:1F91 0100007F:C351 01 00000000:00000005 00:00000000 00000000";
+        let listens = "   2: 0100007F:1F90 00000000:0000 0A 00000000:00000001 00:00000000 00000000";
+        let table = [head, connected, other, listens].join("\n");
+        assert_eq!(unread(&table, 8080), 28);
     }
 }

@@ -128,6 +128,11 @@ async fn timed_call(
         ("pattern", b"*"),
         ("user", b"user-1"),
         ("endpoint", b"outage"),
+        ("code", b"000000"),
+        ("name", b"outage"),
+        ("ttl_ms", b"30000"),
+        ("holder", b"nobody"),
+        ("fencing_token", b"1"),
     ];
     http.call(name, values).await.map_err(|error| match error {
         CallError::TimedOut { .. } | CallError::Broken { .. } | CallError::Refused { .. } => {

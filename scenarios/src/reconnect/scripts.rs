@@ -121,6 +121,8 @@ async fn works(instance: &Instance, name: OperationName, id: &str, when: &str) -
         ("pattern", b"none:*"),
         ("user", b"user-1"),
         ("endpoint", b"scripted"),
+        ("name", b"scripted"),
+        ("ttl_ms", b"30000"),
     ];
     let answer = instance.http.call(name, values).await?;
     expect(

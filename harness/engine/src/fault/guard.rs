@@ -1,10 +1,11 @@
 //! The one guard that a scenario holds, whatever kind of fault is behind it.
 
+use super::instance::FrozenInstance;
 use super::ledger::Ledger;
 use super::refusal::{Refusal, RefusalKind};
 use super::server::{ServerFault, ServerFaultKind};
 use crate::environment::{Environment, EnvironmentError};
-use crate::instance::Wiring;
+use crate::instance::{Instance, Wiring};
 use crate::proxy::NetworkFault;
 use crate::proxy::fault::Fault;
 use crate::store::{StoreError, StoreKind};
@@ -26,6 +27,7 @@ enum Held {
     Network(NetworkFault),
     Server(ServerFault),
     Refusal(Refusal),
+    Instance(FrozenInstance),
 }
 
 impl FaultGuard {
@@ -35,6 +37,7 @@ impl FaultGuard {
             Held::Network(fault) => fault.bite(),
             Held::Server(fault) => fault.bite(),
             Held::Refusal(fault) => Some(fault.bite()),
+            Held::Instance(fault) => fault.bite(),
         }
     }
 
@@ -65,6 +68,7 @@ impl FaultGuard {
             Some(Held::Network(mut fault)) => fault.heal().await.map_err(Into::into),
             Some(Held::Server(fault)) => fault.heal().await,
             Some(Held::Refusal(fault)) => fault.heal().await.map_err(Into::into),
+            Some(Held::Instance(fault)) => fault.heal(),
             None => Ok(()),
         };
         self.ledger.complete(self.place, bite, healed.is_ok());
@@ -89,6 +93,7 @@ impl Drop for FaultGuard {
                     Held::Network(_) => Ok(()),
                     Held::Server(fault) => fault.heal().await,
                     Held::Refusal(fault) => fault.heal().await.map_err(Into::into),
+                    Held::Instance(fault) => fault.heal(),
                 };
                 match healed {
                     // The teardown was faster and has removed the server.
@@ -135,6 +140,23 @@ impl Environment {
             bite: Some(fault.bite()),
         };
         Ok(self.enter(record, Held::Refusal(fault)))
+    }
+
+    /// Freezes one instance with all its processes, as a long pause of its machine would.
+    pub async fn freeze_instance(
+        &self,
+        instance: &Arc<Instance>,
+    ) -> Result<FaultGuard, EnvironmentError> {
+        let fault = FrozenInstance::inject(Arc::clone(instance)).await?;
+        let record = FaultRecord {
+            name: "freeze".to_owned(),
+            target: fault.target(),
+            parameters: BTreeMap::new(),
+            injected_at_us: self.ledger.clock().now_us(),
+            healed_at_us: None,
+            bite: fault.bite(),
+        };
+        Ok(self.enter(record, Held::Instance(fault)))
     }
 
     /// Puts a network fault between the place of one instance and a store.

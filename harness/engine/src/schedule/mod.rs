@@ -15,6 +15,6 @@ mod crash;
 mod hold;
 mod order;
 
-pub use crash::{CrashPoint, Traced};
+pub use crash::{CrashPoint, TraceBegin, Traced};
 pub use hold::Hold;
 pub use order::{Driven, Stepped, run_order};

@@ -6,22 +6,28 @@
 mod audit;
 mod deadline;
 mod error;
+mod lock;
 mod operation;
 mod overlay;
+mod operation_name;
 mod promises;
 mod reconnect;
 mod sections;
 mod template;
+mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
 pub use error::ManifestError;
+pub use lock::LockSection;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use overlay::{Overlay, POSTGRES_PASSWORD_FILE, REDIS_PASSWORD_FILE};
+pub use operation_name::{OperationName, Operations};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
 pub use template::Template;
+pub use tokens::{CodeKind, CodeSection, TokensSection};
 
 use crate::fault::RefusalKind;
 use error::Source;
@@ -84,6 +90,10 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// What the subject promises of one-time codes.
+    pub tokens: Option<TokensSection>,
+    /// What it promises of its locks.
+    pub lock: Option<LockSection>,
     /// When the subject tries to reconnect to Redis.
     pub backoff: Option<BackoffSection>,
     /// What the subject runs as scripts in Redis.

@@ -2,7 +2,7 @@
 
 use super::error::{ManifestError, Source};
 use super::operation::OperationTemplate;
-use super::sections::OperationName;
+use super::operation_name::OperationName;
 use super::template::Template;
 use serde::Deserialize;
 use std::collections::BTreeMap;

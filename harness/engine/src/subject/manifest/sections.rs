@@ -1,6 +1,7 @@
 //! The sections of the manifest.
 
-use super::operation::{JsonPointer, OperationTemplate};
+use super::operation::JsonPointer;
+use super::operation_name::OperationName;
 use super::promises::{SlowPattern, WithoutRedisSection, with_groups};
 use super::template::Template;
 use crate::store::StoreKind;
@@ -63,6 +64,9 @@ pub struct LogsSection {
     pub exhausted: Option<LogPattern>,
     /// A Redis command was slow; the groups `command`, `key` and `duration_ms` say which, and how slow.
     pub slow_command: Option<SlowPattern>,
+    /// Environment by which the subject logs all that it can.
+    #[serde(default)]
+    pub verbose: BTreeMap<String, String>,
     /// A shutdown has begun.
     pub shutdown: Option<LogPattern>,
     /// A shutdown had to be forced.
@@ -207,102 +211,6 @@ pub struct BadConfiguration {
     /// What the error must contain, for instance the variable's name and what it accepts.
     pub error_contains: Vec<String>,
 }
-
-/// The operations that criteria need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperationName {
-    /// Sets a value without expiry: `{key}`, `{value}`.
-    KvSet,
-    /// Sets a value with an expiry: `{key}`, `{value}`, `{seconds}`.
-    KvSetEx,
-    /// Reads a value: `{key}`. The result is the value.
-    KvGet,
-    /// Deletes one key: `{key}`. The result is the number of deleted keys.
-    KvDelete,
-    /// Deletes two keys in one request: `{key}`, `{key2}`. The result is the number of deleted keys.
-    KvDeleteTwo,
-    /// Whether a key exists: `{key}`. The result is 1 or 0.
-    KvExists,
-    /// Sets a key's expiry: `{key}`, `{seconds}`. The result is 1 or 0.
-    KvExpire,
-    /// A key's remaining seconds: `{key}`. The result is -2, -1 or the seconds.
-    KvTtl,
-    /// Creates an entity that lies in Postgres and is cached: `{value}`. The result is its id.
-    EntityCreate,
-    /// Reads it through the cache: `{id}`. The result is the value.
-    EntityRead,
-    /// Updates it: `{id}`, `{value}`.
-    EntityUpdate,
-    /// Drops it from the cache: `{id}`.
-    EntityInvalidate,
-    /// Drops every entry that matches from the cache: `{pattern}`. The result is how many.
-    CacheInvalidate,
-    /// A rate-limited call: `{user}`, `{endpoint}`.
-    Limited,
-}
-
-impl OperationName {
-    /// Every operation.
-    pub const ALL: [OperationName; 14] = [
-        OperationName::KvSet,
-        OperationName::KvSetEx,
-        OperationName::KvGet,
-        OperationName::KvDelete,
-        OperationName::KvDeleteTwo,
-        OperationName::KvExists,
-        OperationName::KvExpire,
-        OperationName::KvTtl,
-        OperationName::EntityCreate,
-        OperationName::EntityRead,
-        OperationName::EntityUpdate,
-        OperationName::EntityInvalidate,
-        OperationName::CacheInvalidate,
-        OperationName::Limited,
-    ];
-
-    /// The key in `[operations]`.
-    pub fn key(self) -> &'static str {
-        match self {
-            OperationName::KvSet => "kv_set",
-            OperationName::KvSetEx => "kv_set_ex",
-            OperationName::KvGet => "kv_get",
-            OperationName::KvDelete => "kv_delete",
-            OperationName::KvDeleteTwo => "kv_delete_two",
-            OperationName::KvExists => "kv_exists",
-            OperationName::KvExpire => "kv_expire",
-            OperationName::KvTtl => "kv_ttl",
-            OperationName::EntityCreate => "entity_create",
-            OperationName::EntityRead => "entity_read",
-            OperationName::EntityUpdate => "entity_update",
-            OperationName::EntityInvalidate => "entity_invalidate",
-            OperationName::CacheInvalidate => "cache_invalidate",
-            OperationName::Limited => "limited",
-        }
-    }
-
-    /// The placeholders that its request may use, and must use.
-    pub fn placeholders(self) -> &'static [&'static str] {
-        match self {
-            OperationName::KvSet => &["key", "value"],
-            OperationName::KvSetEx => &["key", "value", "seconds"],
-            OperationName::KvExpire => &["key", "seconds"],
-            OperationName::KvDeleteTwo => &["key", "key2"],
-            OperationName::KvGet
-            | OperationName::KvDelete
-            | OperationName::KvExists
-            | OperationName::KvTtl => &["key"],
-            OperationName::EntityCreate => &["value"],
-            OperationName::EntityRead | OperationName::EntityInvalidate => &["id"],
-            OperationName::EntityUpdate => &["id", "value"],
-            OperationName::CacheInvalidate => &["pattern"],
-            OperationName::Limited => &["user", "endpoint"],
-        }
-    }
-}
-
-/// `[operations.NAME]`: requests, by operation.
-pub type Operations = BTreeMap<OperationName, OperationTemplate>;
 
 /// `[keys]`: under which Redis keys values lie, where a criterion has to look.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -35,6 +35,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
     }
+    if let Some(tokens) = &manifest.tokens {
+        tokens.validate(source)?;
+    }
+    if let Some(lock) = &manifest.lock {
+        lock.validate(source)?;
+    }
     degraded(manifest, source)?;
     policy(manifest, source)
 }
@@ -98,16 +104,15 @@ fn unknown_placeholder(unknown: &str, known: &[String]) -> String {
 fn operations(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
     for (name, operation) in &manifest.operations {
         let key = format!("operations.{}", name.key());
-        let known: Vec<String> = name
-            .placeholders()
-            .iter()
-            .map(|p| (*p).to_owned())
-            .collect();
+        let needed = name.placeholders();
+        let known = needed.iter().chain(name.optional_placeholders());
+        let known: Vec<String> = known.map(|known| (*known).to_owned()).collect();
         let used = operation.placeholders();
         if let Some(unknown) = used.iter().find(|used| !known.contains(used)) {
             return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
         }
-        if let Some(unused) = known.iter().find(|known| !used.contains(known)) {
+        let is_used = |needed: &&str| used.iter().any(|used| used == needed);
+        if let Some(unused) = needed.iter().find(|needed| !is_used(needed)) {
             let problem = format!("its request must use {{{unused}}} somewhere");
             return Err(source.error_at(&key, problem));
         }
