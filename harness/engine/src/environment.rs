@@ -3,21 +3,26 @@
 
 mod error;
 mod plan;
+mod stores;
 mod tls;
 
 pub use error::EnvironmentError;
 pub use plan::{EnvironmentPlan, Overrides, Topology};
+pub(crate) use stores::{apply_schema, launch_stores};
 pub use tls::RedisLine;
 
 use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
-use crate::port::free_port;
+use crate::kept::{Keeper, KeptError};
+use crate::listener;
+use crate::port::{free_port, is_free};
 use crate::process_tree;
 use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
-use crate::store::{SUPERUSER, ServerSpec, ServerTls, Store, StoreError, StoreKind};
+use crate::store::{ServerSpec, ServerTls, Store, StoreError, StoreKind};
+use crate::subject::SubjectError;
 use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
 use nix::sys::signal::Signal;
@@ -64,14 +69,8 @@ impl Environment {
                 demands_client_certificate,
             }),
         };
-        let (redis, postgres) = tokio::join!(
-            launch(&plan, StoreKind::Redis, tls),
-            launch(&plan, StoreKind::Postgres, None)
-        );
-        let (redis, postgres) = match (redis, postgres) {
-            (Ok(redis), Ok(postgres)) => (Arc::new(redis), Arc::new(postgres)),
-            (redis, postgres) => return Err(remove_and_report(redis, postgres).await),
-        };
+        let stores = launch_stores(&plan.name, &plan.scope, &plan.provider, tls).await?;
+        let [redis, postgres] = stores.map(Arc::new);
         let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
         let (wirings, instances, secrets) = Default::default();
         let environment = Self {
@@ -85,7 +84,8 @@ impl Environment {
             secrets,
             ledger,
         };
-        if let Err(error) = environment.apply_schema().await {
+        let manifest = &environment.plan.manifest;
+        if let Err(error) = apply_schema(manifest, &environment.postgres).await {
             environment.tear_down().await?;
             return Err(error);
         }
@@ -186,8 +186,14 @@ impl Environment {
         wiring: Arc<Wiring>,
         overrides: &Overrides,
     ) -> Result<Arc<Instance>, EnvironmentError> {
-        let http_port = free_port()?;
+        let http_port = self.http_port()?;
         let mut values = self.placeholder_values(http_port, &wiring);
+        let private_dir = self
+            .plan
+            .scope
+            .make_dir(&format!("{}-private", self.plan.name))?;
+        let private_dir = private_dir.display().to_string();
+        values.insert("private.dir".to_owned(), private_dir);
         values.extend(overrides.placeholders.clone());
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, template) in &self.plan.manifest.subject.env {
@@ -210,7 +216,13 @@ impl Environment {
             http_port,
             env: environment,
         };
-        let manifest = Arc::clone(&self.plan.manifest);
+        let mut manifest = Arc::clone(&self.plan.manifest);
+        if let Some(command) = &overrides.command {
+            Arc::make_mut(&mut manifest)
+                .subject
+                .command
+                .clone_from(command);
+        }
         let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
         self.instances
             .lock()
@@ -256,10 +268,7 @@ impl Environment {
     /// Ends the instances, then the stores, whatever state they are in. The first error is returned,
     /// after everything has been tried.
     pub async fn tear_down(&self) -> Result<(), StoreError> {
-        for instance in self.instances() {
-            instance.kill();
-        }
-        self.kill_orphans();
+        self.end_instances();
         let second = async {
             match self.second_redis.lock().await.take() {
                 Some(second) => second.remove().await,
@@ -269,6 +278,25 @@ impl Environment {
         let (redis, postgres, second) =
             tokio::join!(self.redis.remove(), self.postgres.remove(), second);
         redis.and(postgres).and(second)
+    }
+
+    /// Ends the instances and gives both stores up as they are. `false`, and nothing is done to the stores, if
+    /// enough of the run is kept already.
+    pub(crate) async fn leave_stores(&self, keeper: &Keeper) -> Result<bool, KeptError> {
+        self.end_instances();
+        if let Some(second) = self.second_redis.lock().await.take() {
+            second.remove().await?;
+        }
+        let stores = [&*self.redis, &*self.postgres];
+        let redis_database = self.plan.manifest.stores.redis_database;
+        keeper.keep(&self.plan.name, stores, redis_database).await
+    }
+
+    fn end_instances(&self) {
+        for instance in self.instances() {
+            instance.kill();
+        }
+        self.kill_orphans();
     }
 
     /// What a subject has started and left behind when it ended: no child of ours any more, but marked
@@ -282,20 +310,6 @@ impl Environment {
             // Gone already is fine; nothing else can be done about it.
             let _ = process_tree::signal(process.pid, Signal::SIGKILL);
         }
-    }
-
-    async fn apply_schema(&self) -> Result<(), EnvironmentError> {
-        let Some(schema) = &self.plan.manifest.stores.postgres_schema else {
-            return Ok(());
-        };
-        let path = self.plan.manifest.resolve(schema);
-        let sql = match std::fs::read_to_string(&path) {
-            Ok(sql) => sql,
-            Err(source) => return Err(EnvironmentError::Schema { path, source }),
-        };
-        let client = self.postgres.postgres().await?;
-        let refused = |source| EnvironmentError::SchemaRefused { path, source };
-        client.batch_execute(&sql).await.map_err(refused)
     }
 
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {
@@ -312,6 +326,24 @@ impl Environment {
             listen: None,
         };
         Ok(self.proxies.open(config).await?)
+    }
+
+    /// Where the next instance is to listen: anywhere free, or where the manifest says that it always does.
+    fn http_port(&self) -> Result<u16, EnvironmentError> {
+        let Some(fixed) = self.plan.manifest.subject.port else {
+            return Ok(free_port()?);
+        };
+        let port = fixed.get();
+        let lives = |instance: &Arc<Instance>| instance.exit().is_none();
+        if self.instances().iter().any(lives) {
+            return Err(EnvironmentError::FixedPort(port));
+        }
+        if is_free(port) {
+            return Ok(port);
+        }
+        let by = listener::on(port).map(|listener| listener.to_string());
+        let by = by.unwrap_or_else(|| "somebody".to_owned());
+        Err(SubjectError::FixedPortTaken { port, by }.into())
     }
 
     fn placeholder_values(&self, http_port: u16, wiring: &Wiring) -> BTreeMap<String, String> {
@@ -338,46 +370,4 @@ impl Environment {
         }
         values
     }
-}
-
-async fn launch(
-    plan: &EnvironmentPlan,
-    kind: StoreKind,
-    tls: Option<ServerTls>,
-) -> Result<Store, StoreError> {
-    let spec = ServerSpec {
-        kind,
-        run_id: plan.scope.run_id().to_owned(),
-        name: format!("{}-{kind}", plan.name),
-        // Not from the seed: whoever knows a seed must not know a password.
-        password: format!("pw{:032x}", rand::random::<u128>()),
-        user: match kind {
-            StoreKind::Redis => "default".to_owned(),
-            StoreKind::Postgres => SUPERUSER.to_owned(),
-        },
-        database: "postgres".to_owned(),
-        extra_args: Vec::new(),
-        tls,
-    };
-    Store::launch(spec, &plan.provider, &plan.scope).await
-}
-
-/// One of two stores failed: the other must not stay behind.
-async fn remove_and_report(
-    redis: Result<Store, StoreError>,
-    postgres: Result<Store, StoreError>,
-) -> EnvironmentError {
-    let mut first_error = None;
-    for store in [redis, postgres] {
-        match store {
-            Ok(store) => {
-                // The error of the other store is the one to tell.
-                let _ = store.remove().await;
-            }
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    first_error.expect("at least one of the two failed").into()
 }

@@ -2,7 +2,9 @@
 
 mod audit;
 mod bad_input;
+mod env;
 mod exit_codes;
+mod explain;
 mod faults;
 mod interruption;
 mod leaks;

@@ -45,6 +45,11 @@ pub enum EnvironmentError {
         /// What Postgres says.
         source: tokio_postgres::Error,
     },
+    /// A second instance, of a subject whose port cannot be chosen.
+    #[error(
+        "the subject always listens on port {0} (`subject.port` in the manifest), so that there can be one instance only"
+    )]
+    FixedPort(u16),
     /// The subject: the only one that may be the subject's own fault.
     #[error(transparent)]
     Subject(#[from] SubjectError),

@@ -49,6 +49,8 @@ pub struct Overrides {
     pub templates: BTreeMap<String, Template>,
     /// Variables of the manifest that are not set at all.
     pub unset: Vec<String>,
+    /// Another command of the subject, instead of the one that serves.
+    pub command: Option<Vec<Template>>,
     /// Values of placeholders, for instance `redis.password`.
     pub placeholders: BTreeMap<String, String>,
 }

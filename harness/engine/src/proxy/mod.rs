@@ -40,7 +40,7 @@ pub use handle::{Protocol, Proxy, ProxyConfig};
 pub use record::{ConnectionRecord, Counters, Ending, FlowRecord, TlsSeen};
 pub use rule::{Action, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When};
 pub use stall::{Stall, StallLog, watch_own_thread};
-pub use touchstone_wire::Expiry;
+pub use touchstone_wire::{Expiry, ReplyKind};
 
 pub use tap::{CommandRecord, Heard, NameTally, ReplyRecord, Trace};
 pub use thread::ProxyThread;

@@ -173,6 +173,13 @@ impl Store {
         }
     }
 
+    /// Gives the server up as it runs: it outlives us, and only [`crate::sweep`] ends it. A second call does nothing.
+    pub(crate) async fn leave(&self) {
+        if let Some(server) = self.server.lock().await.take() {
+            server.leave();
+        }
+    }
+
     async fn require_server(&self) -> Result<ServerGuard<'_>, StoreError> {
         let guard = self.server.lock().await;
         tokio::sync::MutexGuard::try_map(guard, Option::as_mut)

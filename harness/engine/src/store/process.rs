@@ -7,7 +7,7 @@ use super::tools::Tools;
 use crate::port::{self, NoFreePort};
 use crate::process_tree;
 use crate::reaper::{OWNER_MARKER, RUN_MARKER};
-use crate::scope::{RunScope, ScopeError, own_identity};
+use crate::scope::{RunScope, ScopeError};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use std::fs::{self, File};
@@ -144,6 +144,7 @@ pub struct ProcessServer {
     tools: Tools,
     privileges: Privileges,
     dir: PathBuf,
+    owner: String,
     port: u16,
     tls_port: Option<u16>,
     child: Option<Child>,
@@ -167,6 +168,7 @@ impl ProcessServer {
             tools: tools.clone(),
             privileges,
             dir,
+            owner: scope.owner().to_owned(),
             port: port::free_port()?,
             tls_port: None,
             child: None,
@@ -225,7 +227,7 @@ impl ProcessServer {
             .stderr(log_too);
         command
             .env(RUN_MARKER, &self.spec.run_id)
-            .env(OWNER_MARKER, own_identity())
+            .env(OWNER_MARKER, &self.owner)
             .process_group(0);
         let program = PathBuf::from(command.get_program());
         let child = command
@@ -304,6 +306,11 @@ impl ProcessServer {
         }
         let dir = self.dir.clone();
         fs::remove_dir_all(&dir).map_err(|source| ProcessError::File { path: dir, source })
+    }
+
+    /// Gives it up as it runs: nothing of ours ends it any more.
+    pub fn leave(mut self) {
+        self.child = None;
     }
 
     /// A Postgres that was killed has left its System V segment, and its file that names it.

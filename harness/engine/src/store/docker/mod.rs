@@ -54,11 +54,15 @@ pub struct DockerServer {
 
 impl DockerServer {
     /// Creates and starts it, and waits until its port is published. Readiness is the caller's to
-    /// wait for. What fails to start is removed.
-    pub async fn launch(spec: &ServerSpec, image: &ImageRef) -> Result<Self, DockerError> {
+    /// wait for. What fails to start is removed. `owner` stands in the label of that name.
+    pub async fn launch(
+        spec: &ServerSpec,
+        image: &ImageRef,
+        owner: &str,
+    ) -> Result<Self, DockerError> {
         let engine = Engine::for_spec(spec).await?;
         let container_name = request::container_name(spec);
-        let container = request::start(spec, image, &container_name, &engine).await?;
+        let container = request::start(spec, image, &container_name, owner, &engine).await?;
         let mut server = Self {
             kind: spec.kind,
             name: spec.name.clone(),
@@ -191,6 +195,11 @@ impl DockerServer {
     fn forget_address(&mut self) {
         self.address = None;
         self.tls_address = None;
+    }
+
+    /// Gives it up as it runs. What removes a container when it is dropped must not be.
+    pub fn leave(self) {
+        std::mem::forget(self.container);
     }
 
     async fn find_address(&mut self) -> Result<(), DockerError> {

@@ -4,7 +4,6 @@ use super::engine::Engine;
 use super::error::DockerError;
 use super::image::ImageRef;
 use super::{OWNER_LABEL, RUN_LABEL, memory, sweep};
-use crate::scope::own_identity;
 use crate::store::spec::{ServerSpec, ServerTls, StoreKind};
 use std::collections::HashMap;
 use std::path::Path;
@@ -88,20 +87,21 @@ pub(super) async fn start(
     spec: &ServerSpec,
     image: &ImageRef,
     name: &str,
+    owner: &str,
     engine: &Engine,
 ) -> Result<Container, DockerError> {
     let started = match spec.kind {
         StoreKind::Redis => {
-            let request = common(redis(spec), spec, image, name, None);
+            let request = common(redis(spec), spec, image, (name, owner), None);
             request.start().await.map(Box::new).map(Container::Redis)
         }
         StoreKind::Postgres => {
-            let keeper = memory::keeper(&spec.run_id, image, engine).await;
+            let keeper = memory::keeper(&spec.run_id, image, owner, engine).await;
             let request = common(
                 postgres(spec, name, keeper.is_some()),
                 spec,
                 image,
-                name,
+                (name, owner),
                 keeper,
             );
             request.start().await.map(Box::new).map(Container::Postgres)
@@ -171,7 +171,7 @@ fn common<I: Image>(
     request: ContainerRequest<I>,
     spec: &ServerSpec,
     image: &ImageRef,
-    name: &str,
+    (name, owner): (&str, &str),
     volumes_from: Option<String>,
 ) -> ContainerRequest<I> {
     let ports: Vec<u16> = std::iter::once(port_of(spec.kind))
@@ -183,7 +183,7 @@ fn common<I: Image>(
         .with_container_name(name)
         .with_labels([
             (RUN_LABEL, spec.run_id.clone()),
-            (OWNER_LABEL, own_identity()),
+            (OWNER_LABEL, owner.to_owned()),
         ])
         // None: the caller asks with a real client, which is sooner and surer than log text.
         .with_ready_conditions(Vec::<WaitFor>::new())

@@ -47,10 +47,10 @@ impl Overlay {
     /// What an instance is started with that is configured like this.
     pub fn overrides(&self, placeholders: BTreeMap<String, String>) -> Overrides {
         Overrides {
-            env: BTreeMap::new(),
             templates: self.env.clone(),
             unset: self.unset.clone(),
             placeholders,
+            ..Overrides::default()
         }
     }
 }

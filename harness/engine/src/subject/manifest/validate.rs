@@ -3,7 +3,7 @@
 use super::error::{ManifestError, Source};
 use super::overlay::{validate_credentials, validate_tls};
 use super::sections::environment_placeholders;
-use super::{Manifest, OperationName, Template};
+use super::{Manifest, Template};
 use std::collections::BTreeMap;
 
 pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
@@ -24,7 +24,11 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
         );
         return Err(source.error_at("bad_configuration", problem));
     }
+    if let Some(structure) = &manifest.logs.structure {
+        structure.validate(source)?;
+    }
     environment(manifest, source)?;
+    port(manifest, source)?;
     good_configuration(manifest, source)?;
     validate_tls(&manifest.tls, source)?;
     validate_credentials(&manifest.credentials, source)?;
@@ -32,8 +36,26 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(backoff) = &manifest.backoff {
         backoff.validate(source)?;
     }
+    if let Some(cache) = &manifest.cache {
+        cache.validate(source)?;
+    }
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
+    }
+    if let Some(encryption) = &manifest.encryption {
+        encryption.validate(source)?;
+    }
+    for class in &manifest.data_classes {
+        class.validate(&manifest.operations, source)?;
+    }
+    if let Some(sessions) = &manifest.sessions {
+        sessions.validate(source)?;
+    }
+    if let Some(limiter) = &manifest.limiter {
+        limiter.validate(source)?;
+    }
+    if let Some(login) = &manifest.login {
+        login.validate(source)?;
     }
     if let Some(tokens) = &manifest.tokens {
         tokens.validate(source)?;
@@ -41,7 +63,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(lock) = &manifest.lock {
         lock.validate(source)?;
     }
-    degraded(manifest, source)?;
+    if let Some(degraded) = &manifest.degraded {
+        degraded.validate(&manifest.operations, source)?;
+    }
     policy(manifest, source)
 }
 
@@ -93,6 +117,24 @@ fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestE
     Ok(())
 }
 
+/// The subject must be told where to listen, or it must be known where it does: anything else ends in "never ready".
+fn port(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    const PLACEHOLDER: &str = "http.port";
+    let subject = &manifest.subject;
+    let mut used = subject.env.values().flat_map(Template::placeholders);
+    match (used.any(|name| name == PLACEHOLDER), subject.port) {
+        (false, None) => Err(source.error_at(
+            "subject.env",
+            "nothing tells the subject its port; expected {http.port} in a variable, or `subject.port`, the port that it always listens on",
+        )),
+        (true, Some(_)) => Err(source.error_at(
+            "subject.port",
+            "`subject.env` uses {http.port}, too; expected one of the two",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn unknown_placeholder(unknown: &str, known: &[String]) -> String {
     let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
     format!(
@@ -131,32 +173,6 @@ fn operations(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestEr
         }
         None => Ok(()),
     }
-}
-
-fn degraded(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
-    let Some(degraded) = &manifest.degraded else {
-        return Ok(());
-    };
-    let mapped = |name: &&OperationName| !manifest.operations.contains_key(name);
-    for (key, names) in [
-        (
-            "degraded.works_without_redis",
-            &degraded.works_without_redis,
-        ),
-        (
-            "degraded.refused_without_redis",
-            &degraded.refused_without_redis,
-        ),
-    ] {
-        if let Some(unmapped) = names.iter().find(mapped) {
-            let problem = format!(
-                "`{}` is not in `operations`; expected a mapped one",
-                unmapped.key()
-            );
-            return Err(source.error_at(key, problem));
-        }
-    }
-    Ok(())
 }
 
 fn policy(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
