@@ -35,7 +35,7 @@ pub use lock::LockSection;
 pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
-pub use overlay::{Overlay, PASSWORD_FILE};
+pub use overlay::{Overlay, POSTGRES_PASSWORD_FILE, REDIS_PASSWORD_FILE};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
@@ -81,7 +81,7 @@ pub struct Manifest {
     /// Ways to make the subject use TLS to Redis.
     #[serde(default)]
     pub tls: Vec<Overlay>,
-    /// Ways to give the subject a source of its Redis password that it reads again.
+    /// Ways to give the subject a source of a store's password that it reads again.
     #[serde(default)]
     pub credentials: Vec<Overlay>,
     /// How many connections the subject keeps.
@@ -259,7 +259,7 @@ mod tests {
         assert!(is_good(&way("tls", "{redis.host} {tls.ca_file}")));
         assert!(error(&way("tls", "{tls.ca_fil}")).contains("{tls.ca_file}"));
         assert!(is_good(&way("credentials", "cat {redis.password_file}")));
-        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file}"));
+        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file} or"));
         assert!(error(&way("tls", "{redis.password_file}")).contains("unknown placeholder"));
         let env = "[subject.env]\nA = \"{tls.ca_file}\"\n";
         assert!(error(&format!("{LEAST}{env}")).contains("unknown placeholder"));
