@@ -16,6 +16,7 @@ mod reconnect;
 mod search;
 mod secrets;
 mod security;
+mod session;
 mod shutdown;
 mod store_contents;
 mod store_view;
@@ -31,6 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         kv::ALL,
         reconnect::ALL,
         cache::ALL,
+        session::ALL,
         rate::ALL,
         security::ALL,
         token::ALL,

@@ -17,7 +17,6 @@ pub(crate) const ALL: &[Scenario] = &[
     slow_command::LOGGED,
     metrics::AGREE,
     no_secrets::NO_SECRETS,
-    trace::FOLLOWED,
-    no_secrets::NO_SECRETS,
     audit_events::AUDITED,
+    trace::FOLLOWED,
 ];

@@ -18,6 +18,7 @@ mod overlay;
 mod promises;
 mod reconnect;
 mod sections;
+mod sessions;
 mod template;
 mod tokens;
 mod validate;
@@ -38,6 +39,7 @@ pub use lock::LockSection;
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
+pub use sessions::{SessionList, SessionsSection};
 pub use template::Template;
 pub use tokens::{CodeKind, CodeSection, TokensSection};
 
@@ -107,6 +109,8 @@ pub struct Manifest {
     /// How long the subject keeps what in Redis.
     #[serde(default)]
     pub data_classes: Vec<DataClassSection>,
+    /// The promises of its sessions.
+    pub sessions: Option<SessionsSection>,
     /// How many logins may be tried.
     pub login: Option<LoginSection>,
     /// What the subject promises of one-time codes.
@@ -271,6 +275,19 @@ mod tests {
         let unknown =
             "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
         assert!(error(&backoff(unknown)).contains("{cap_ms}"));
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_are_named_with_what_was_expected() {
+        let sessions = |rest: &str| format!("{LEAST}[sessions]\ncookie = \"sid\"\n{rest}\n");
+        let whole = "key_pattern = \"s:*\"\nttl_seconds = 60";
+        assert!(Manifest::parse(Path::new("m.toml"), &sessions(whole)).is_ok());
+        let all_keys = "key_pattern = \"*\"\nttl_seconds = 60";
+        assert!(error(&sessions(all_keys)).starts_with("m.toml:6: `sessions.key_pattern`"));
+        let shorter = format!("{whole}\nlifetime_max_seconds = 59");
+        assert!(error(&sessions(&shorter)).contains("at least `ttl_seconds`"));
+        let unknown = format!("{whole}\nshorten = {{ A = \"{{limit}}\" }}");
+        assert!(error(&sessions(&unknown)).contains("{ttl_seconds}"));
     }
 
     #[test]

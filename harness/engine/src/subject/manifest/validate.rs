@@ -48,6 +48,9 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     for class in &manifest.data_classes {
         class.validate(&manifest.operations, source)?;
     }
+    if let Some(sessions) = &manifest.sessions {
+        sessions.validate(source)?;
+    }
     if let Some(limiter) = &manifest.limiter {
         limiter.validate(source)?;
     }
