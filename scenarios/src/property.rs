@@ -4,4 +4,5 @@
 pub use crate::cache::interleaving::{Action, CacheSubject, Interleaving};
 pub use crate::kv::sequence::{KvSubject, Step as KvStep};
 pub use crate::rate::sequence::{LimiterSubject, Step as LimiterStep};
+pub use crate::rate::sequence_sliding::{SlidingStep, SlidingSubject};
 pub use crate::search::{config, config_of_tests, search};

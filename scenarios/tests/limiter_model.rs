@@ -6,7 +6,9 @@ use proptest::test_runner::Config;
 use support::{found, holds, on_backend, remembering, told};
 use touchstone_core::Seed;
 use touchstone_engine::scenario::{Context, Stop};
-use touchstone_scenarios::property::{LimiterSubject, config, search};
+use touchstone_scenarios::property::{
+    LimiterSubject, SlidingSubject, config, config_of_tests, search,
+};
 
 const REGRESSIONS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -16,6 +18,39 @@ const REGRESSIONS: &str = concat!(
 async fn agrees(context: &Context, config: Config) -> Result<(), Stop> {
     let subject = LimiterSubject::open(context).await?;
     search(config, LimiterSubject::steps, |steps| subject.run(steps)).await
+}
+
+async fn sliding_agrees(context: &Context, config: Config) -> Result<(), Stop> {
+    let subject = SlidingSubject::open(context).await?;
+    search(config, SlidingSubject::steps, |steps| subject.run(steps)).await
+}
+
+#[test]
+fn any_sequence_agrees_with_a_model_limiter_whose_window_slides() {
+    // Not remembered: a sequence with pauses fails by them, and never twice at the same microsecond.
+    holds(on_backend("limiter-sliding", None, async |context| {
+        sliding_agrees(context, config_of_tests(10)).await
+    }));
+}
+
+#[test]
+fn a_sliding_log_that_ends_with_its_first_entry_is_found() {
+    let ended = on_backend(
+        "limiter-log-expires",
+        Some("sliding-log-expires-early"),
+        async |context| {
+            let mut config = config(Seed(1), 50);
+            // Each try takes as long as its pauses.
+            config.max_shrink_iters = 60;
+            sliding_agrees(context, config).await
+        },
+    );
+    let finding = found(ended);
+    let told = told(&finding);
+    assert!(
+        finding.expected.contains("remaining for") || finding.expected.contains("Refusal of"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct Scenario {
 pub enum Stop {
     /// The subject broke an expectation.
     Fail(Finding),
+    /// The subject broke an expectation, and no delay of anybody's can have made it look so: something is in the store
+    /// that may never be there, for instance. Neither a stall of ours nor a fault that did not bite is an excuse.
+    Proven(Finding),
     /// It cannot be told.
     Unknown {
         /// Why.
@@ -59,6 +62,15 @@ impl Stop {
     /// The subject broke an expectation.
     pub fn fail(expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Stop::Fail(Finding::new(expected, seen))
+    }
+
+    /// A failure that does not depend on when anything happened.
+    #[must_use]
+    pub fn whatever_stalled(self) -> Self {
+        match self {
+            Stop::Fail(finding) => Stop::Proven(finding),
+            other => other,
+        }
     }
 
     /// It cannot be told.

@@ -1,6 +1,7 @@
 //! RATE-4: whatever comes at the same time, from two instances, a window admits what it promises.
 
-use super::client::{Caller, Counters, Promise, admitted, fixed_limiter, request, shortened};
+use super::boundary;
+use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
 use futures::FutureExt;
 use futures::future::join_all;
 use rand::RngExt;
@@ -11,6 +12,7 @@ use touchstone_core::check::Check;
 use touchstone_core::check::window_limit::{LimitedCall, WindowLimit};
 use touchstone_core::{Criterion, Profile, Verdict};
 use touchstone_engine::clock::Clock;
+use touchstone_engine::environment::Environment;
 use touchstone_engine::instance::Instance;
 use touchstone_engine::scenario::{Context, Scenario, Stop, demand};
 
@@ -26,29 +28,41 @@ pub(super) const NEVER_MORE: Scenario = Scenario {
         statement: "Under any concurrency, from 2 instances, no window admits more than the limit, and fewer only if fewer came",
         profile: Profile::Merge,
     },
-    expected: Duration::from_secs(4),
+    expected: Duration::from_secs(6),
     run: |context| never_more(context).boxed(),
 };
 
 async fn never_more(context: &Context) -> Result<(), Stop> {
-    let (section, key) = fixed_limiter(context)?;
-    let declared = Promise {
-        limit: section.limit,
-        window_ms: section.window_ms,
-    };
+    let limiters = limiters(context)?;
+    let environment = context.stores().await?;
+    for limiter in &limiters {
+        if limiter.is_fixed() {
+            fixed(context, &environment, limiter).await?;
+        } else {
+            boundary::judge(context, &environment, limiter).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn fixed(
+    context: &Context,
+    environment: &Environment,
+    limiter: &Limiter<'_>,
+) -> Result<(), Stop> {
+    let key = limiter.key(context)?;
+    let declared = limiter.promise();
     let smaller = Promise {
         limit: declared.limit.min(LIMIT_MAX),
         ..declared
     };
-    let (promise, env) = match shortened(section, smaller) {
+    let (promise, env) = match shortened(limiter.section, smaller) {
         Some(env) if declared.limit > LIMIT_MAX => (smaller, env),
         _ => (declared, BTreeMap::new()),
     };
-    let (environment, first) = context.start_with(&env).await?;
-    context.step("start a second instance");
-    let second = environment.start_instance(&env).await?;
-    let counters = Counters::open(&environment, key).await?;
-    let instances = [first, second];
+    context.step("start two instances");
+    let instances = two_instances(environment, &env).await?;
+    let counters = Counters::open(environment, key).await?;
     let mut rng = context.seed().rng();
     let Promise { limit, .. } = promise;
     for user in USERS {
@@ -65,21 +79,31 @@ async fn never_more(context: &Context) -> Result<(), Stop> {
         ];
         for size in sizes {
             context.step(format!("{size} requests of {user} at once, limit {limit}"));
-            let calls = burst(&instances, caller, size, context.clock()).await;
+            let calls = burst(&instances, limiter, caller, size, context.clock()).await;
             judge(promise, &calls, caller)?;
             counters.end_window(caller).await?;
         }
         context.step(format!("{user}: a window filled in two bursts"));
-        let mut calls = burst(&instances, caller, fewer, context.clock()).await;
-        calls.extend(burst(&instances, caller, limit, context.clock()).await);
+        let mut calls = burst(&instances, limiter, caller, fewer, context.clock()).await;
+        calls.extend(burst(&instances, limiter, caller, limit, context.clock()).await);
         judge(promise, &calls, caller)?;
     }
     Ok(())
 }
 
+pub(super) async fn two_instances(
+    environment: &Environment,
+    env: &BTreeMap<String, String>,
+) -> Result<[Arc<Instance>; 2], Stop> {
+    let start = || environment.start_instance(env);
+    let (first, second) = futures::join!(start(), start());
+    Ok([first?, second?])
+}
+
 /// All at once, through both instances in turn.
-async fn burst(
+pub(super) async fn burst(
     instances: &[Arc<Instance>; 2],
+    limiter: &Limiter<'_>,
     caller: Caller<'_>,
     size: u64,
     clock: Clock,
@@ -87,7 +111,7 @@ async fn burst(
     let call = async |number: u64| {
         let instance = &instances[(number % 2) as usize];
         let called_us = clock.now_us();
-        match request(&instance.http, caller).await {
+        match limiter.request(&instance.http, caller).await {
             Ok(answer) => LimitedCall {
                 called_us: answer.called_us,
                 returned_us: answer.returned_us,

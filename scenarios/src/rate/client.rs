@@ -2,6 +2,7 @@
 
 use crate::store_view::StoreView;
 use std::collections::BTreeMap;
+use std::fmt;
 use touchstone_engine::environment::Environment;
 use touchstone_engine::scenario::{Context, Stop};
 use touchstone_engine::subject::client::AnswerKind;
@@ -20,6 +21,75 @@ pub(crate) struct Promise {
 pub(crate) struct Caller<'a> {
     pub(crate) user: &'a str,
     pub(crate) endpoint: &'a str,
+}
+
+/// A limiter of the subject that counts by user and endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limiter<'a> {
+    operation: OperationName,
+    key_name: &'static str,
+    key: Option<&'a Template>,
+    pub(crate) section: &'a LimiterSection,
+}
+
+/// Every such limiter, the fixed one first; skips what has none.
+pub(crate) fn limiters(context: &Context) -> Result<Vec<Limiter<'_>>, Stop> {
+    context.require(&[OperationName::Limited])?;
+    let manifest: &Manifest = context.manifest();
+    let section = context.section("limiter", manifest.limiter.as_ref())?;
+    let limiter = |(operation, key_name, section)| {
+        context.require(&[operation])?;
+        let key = match operation {
+            OperationName::LimitedSliding => manifest.keys.limiter_sliding.as_ref(),
+            _ => manifest.keys.limiter.as_ref(),
+        };
+        Ok(Limiter {
+            operation,
+            key_name,
+            key,
+            section,
+        })
+    };
+    section.all().map(limiter).collect()
+}
+
+impl<'a> Limiter<'a> {
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.section.kind == WindowKind::Fixed
+    }
+
+    pub(crate) fn promise(&self) -> Promise {
+        Promise {
+            limit: self.section.limit,
+            window_ms: self.section.window_ms,
+        }
+    }
+
+    /// The key of a counter, if the manifest tells it.
+    pub(crate) fn known_key(&self) -> Option<&'a Template> {
+        self.key
+    }
+
+    /// The key of a counter; skips the scenario if the manifest does not tell it.
+    pub(crate) fn key(&self, context: &Context) -> Result<&'a Template, Stop> {
+        context.section(&format!("keys.{}", self.key_name), self.key)
+    }
+
+    /// One request; the answer says whether it was admitted.
+    pub(crate) async fn request(
+        &self,
+        http: &HttpClient,
+        caller: Caller<'_>,
+    ) -> Result<Answer, CallError> {
+        call(http, self.operation, caller).await
+    }
+}
+
+impl fmt::Display for Limiter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_fixed() { "fixed" } else { "sliding" };
+        write!(f, "`{}` ({kind} window)", self.operation.key())
+    }
 }
 
 /// The manifest's word on the limiter; skips what has none, or one whose windows are not fixed.
@@ -43,13 +113,21 @@ pub(crate) fn shortened(
     section: &LimiterSection,
     promise: Promise,
 ) -> Option<BTreeMap<String, String>> {
+    filled(&section.shorten, promise)
+}
+
+/// The same of any section that has `shorten`.
+pub(crate) fn filled(
+    shorten: &BTreeMap<String, Template>,
+    promise: Promise,
+) -> Option<BTreeMap<String, String>> {
     let value = |name: &str| match name {
         "limit" => Some(promise.limit.to_string()),
         "window_ms" => Some(promise.window_ms.to_string()),
         _ => None,
     };
     let fill = |(name, template): (&String, &Template)| (name.clone(), template.fill(value));
-    (!section.shorten.is_empty()).then(|| section.shorten.iter().map(fill).collect())
+    (!shorten.is_empty()).then(|| shorten.iter().map(fill).collect())
 }
 
 /// The counters, as they lie in the store.
@@ -100,9 +178,17 @@ impl Counters {
 
 /// One request; the answer says whether it was admitted.
 pub(crate) async fn request(http: &HttpClient, caller: Caller<'_>) -> Result<Answer, CallError> {
+    call(http, OperationName::Limited, caller).await
+}
+
+async fn call(
+    http: &HttpClient,
+    operation: OperationName,
+    caller: Caller<'_>,
+) -> Result<Answer, CallError> {
     let Caller { user, endpoint } = caller;
     let values: &[(&str, &[u8])] = &[("user", user.as_bytes()), ("endpoint", endpoint.as_bytes())];
-    http.call(OperationName::Limited, values).await
+    http.call(operation, values).await
 }
 
 /// Yes, no, or neither.

@@ -1,9 +1,13 @@
 //! RATE-1: as many as promised, then a refusal, and headers that are true all the way.
 
-use super::client::{Caller, Counters, Promise, admitted, fixed_limiter, request, shortened};
+use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
+use super::headers_sliding;
 use futures::FutureExt;
+use futures::future::try_join_all;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use touchstone_core::{Criterion, Finding, Profile};
+use touchstone_engine::environment::Environment;
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::subject::manifest::LimiterSection;
 use touchstone_engine::subject::{Answer, HttpClient};
@@ -15,7 +19,7 @@ const SHORT: Promise = Promise {
     window_ms: 40_000,
 };
 /// A whole second of a header may be rounded either way.
-const ROUNDING_MS: i64 = 1_000;
+pub(super) const ROUNDING_MS: i64 = 1_000;
 
 /// RATE-1.
 pub(super) const TRUE: Scenario = Scenario {
@@ -24,20 +28,21 @@ pub(super) const TRUE: Scenario = Scenario {
         statement: "As many requests per window, user and endpoint as promised; the next gets 429 with Retry-After and RateLimit headers that are true",
         profile: Profile::Merge,
     },
-    expected: Duration::from_secs(2),
+    expected: Duration::from_secs(4),
     run: |context| true_headers(context).boxed(),
 };
 
 /// The names of the headers.
-struct Headers<'a> {
-    limit: &'a str,
-    remaining: &'a str,
-    reset: &'a str,
+pub(super) struct Headers<'a> {
+    pub(super) limit: &'a str,
+    pub(super) remaining: &'a str,
+    pub(super) reset: &'a str,
 }
 
 /// One caller's window through one instance.
 struct Window<'a> {
     http: &'a HttpClient,
+    limiter: &'a Limiter<'a>,
     counters: &'a Counters,
     caller: Caller<'a>,
     promise: Promise,
@@ -45,30 +50,50 @@ struct Window<'a> {
 }
 
 async fn true_headers(context: &Context) -> Result<(), Stop> {
-    let (section, key) = fixed_limiter(context)?;
-    let declared = Promise {
-        limit: section.limit,
-        window_ms: section.window_ms,
-    };
-    header_names(context, section)?;
-    let (environment, instance) = context.start().await?;
-    let counters = Counters::open(&environment, key).await?;
+    let limiters = limiters(context)?;
+    for limiter in &limiters {
+        header_names(context, limiter.section)?;
+        if limiter.is_fixed() {
+            limiter.key(context)?;
+        }
+    }
+    let environment = context.stores().await?;
+    let judged = limiters.iter().map(|limiter| {
+        if limiter.is_fixed() {
+            fixed(context, &environment, limiter).boxed()
+        } else {
+            headers_sliding::judge(context, &environment, limiter).boxed()
+        }
+    });
+    // Side by side: a sliding window takes its time.
+    try_join_all(judged).await.map(drop)
+}
+
+async fn fixed(
+    context: &Context,
+    environment: &Environment,
+    limiter: &Limiter<'_>,
+) -> Result<(), Stop> {
+    context.step("start the subject");
+    let instance = environment.start_instance(&BTreeMap::new()).await?;
+    let counters = Counters::open(environment, limiter.key(context)?).await?;
     let window = |http, user, promise| {
         Ok::<_, Stop>(Window {
             http,
+            limiter,
             counters: &counters,
             caller: Caller {
                 user,
                 endpoint: "search",
             },
             promise,
-            headers: header_names(context, section)?,
+            headers: header_names(context, limiter.section)?,
         })
     };
-    window(&instance.http, "ann", declared)?
+    window(&instance.http, "ann", limiter.promise())?
         .story(context)
         .await?;
-    let Some(env) = shortened(section, SHORT) else {
+    let Some(env) = shortened(limiter.section, SHORT) else {
         context.observe("the manifest declares no way to shorten the window");
         return Ok(());
     };
@@ -77,7 +102,10 @@ async fn true_headers(context: &Context) -> Result<(), Stop> {
     window(&short.http, "bob", SHORT)?.story(context).await
 }
 
-fn header_names<'a>(context: &Context, section: &'a LimiterSection) -> Result<Headers<'a>, Stop> {
+pub(super) fn header_names<'a>(
+    context: &Context,
+    section: &'a LimiterSection,
+) -> Result<Headers<'a>, Stop> {
     let named = |key: &str, name: &'a Option<String>| {
         context
             .section(&format!("limiter.{key}"), name.as_ref())
@@ -144,7 +172,7 @@ impl Window<'_> {
     /// Sends a request, and compares its headers with the counter before and after.
     async fn judged(&self, number: u64) -> Result<Answer, Stop> {
         let before_ms = self.counters.left_ms(self.caller).await?;
-        let answer = request(self.http, self.caller).await?;
+        let answer = self.limiter.request(self.http, self.caller).await?;
         let after_ms = self.counters.left_ms(self.caller).await?;
         let limited = admitted(&answer);
         expect(
@@ -195,7 +223,7 @@ impl Window<'_> {
     }
 }
 
-fn number_in(answer: &Answer, name: &str) -> Result<i64, Stop> {
+pub(super) fn number_in(answer: &Answer, name: &str) -> Result<i64, Stop> {
     let number = answer
         .header(name)
         .and_then(|text| text.trim().parse().ok());
@@ -205,7 +233,7 @@ fn number_in(answer: &Answer, name: &str) -> Result<i64, Stop> {
     })
 }
 
-fn told_headers(answer: &Answer) -> String {
+pub(super) fn told_headers(answer: &Answer) -> String {
     let about_limits = |name: &str| name.contains("limit") || name == "retry-after";
     let told = answer
         .headers

@@ -1,17 +1,22 @@
 //! RATE: what the limiter admits, and whether what it says about that is true.
 
+mod boundary;
 mod burst;
 pub(crate) mod client;
 mod crash;
 mod headers;
+mod headers_sliding;
 mod outage;
 mod reopens;
+mod separate;
 pub(crate) mod sequence;
+pub(crate) mod sequence_sliding;
 
 use touchstone_engine::scenario::Scenario;
 
 pub(crate) const ALL: &[Scenario] = &[
     headers::TRUE,
+    separate::NOT_SHARED,
     crash::NEVER_WITHOUT_END,
     burst::NEVER_MORE,
     reopens::IN_TIME,

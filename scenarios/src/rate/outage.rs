@@ -1,6 +1,6 @@
 //! RATE-7: without its counters, the limiter does what the manifest declares, at once.
 
-use super::client::{Caller, admitted, request};
+use super::client::admitted;
 use crate::health::story::{Watch, Way};
 use futures::FutureExt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use touchstone_engine::fault::ServerFaultKind;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
-use touchstone_engine::subject::manifest::WithoutRedisSection;
+use touchstone_engine::subject::manifest::LimiterSection;
 use touchstone_engine::subject::{Answer, OperationName};
 
 const POLL: Duration = Duration::from_millis(20);
@@ -31,32 +31,68 @@ pub(super) const DECLARED: Scenario = Scenario {
 async fn declared(context: &Context) -> Result<(), Stop> {
     context.require(&[OperationName::Limited])?;
     let limiter = context.section("limiter", context.manifest().limiter.as_ref())?;
-    let declared = context.section("limiter.without_redis", limiter.without_redis.as_ref())?;
-    let endpoints = || declared.open.iter().chain(&declared.closed);
-    context.section("limiter.without_redis.open or closed", endpoints().next())?;
+    context.section("limiter.without_redis", limiter.without_redis.as_ref())?;
+    let routes = routes(context, limiter)?;
+    context.section("limiter.without_redis.open or closed", routes.first())?;
     let watch = Watch::start(context).await?;
     let outage = Outage {
         watch,
-        declared,
+        routes,
         times: limiter.limit.min(TIMES),
     };
     for kind in [ServerFaultKind::Stop, ServerFaultKind::Freeze] {
-        for endpoint in endpoints() {
+        for route in &outage.routes {
             outage
-                .is_counted(endpoint, &format!("before-{kind:?}"))
+                .is_counted(route, &format!("before-{kind:?}"))
                 .await?;
         }
         outage.lose_and_see(kind).await?;
     }
-    for endpoint in endpoints() {
-        outage.is_counted(endpoint, "after").await?;
+    for route in &outage.routes {
+        outage.is_counted(route, "after").await?;
     }
     outage.watch.finish().await
 }
 
+/// One endpoint of an operation, with what is declared of it.
+struct Route<'a> {
+    operation: OperationName,
+    endpoint: &'a str,
+    /// The status of the refusal, if it is closed.
+    closed: Option<u16>,
+    remaining_header: Option<&'a str>,
+}
+
+/// Whatever is limited and says what it does without Redis.
+fn routes<'a>(context: &Context, limiter: &'a LimiterSection) -> Result<Vec<Route<'a>>, Stop> {
+    let by_user = limiter
+        .all()
+        .map(|(operation, _, section)| (operation, section.without_redis.as_ref()));
+    let address = limiter
+        .address
+        .as_ref()
+        .and_then(|of| of.without_redis.as_ref());
+    let by_address = (OperationName::LimitedByAddress, address);
+    let mut routes = Vec::new();
+    for (operation, declared) in by_user.chain([by_address]) {
+        let Some(declared) = declared else { continue };
+        context.require(&[operation])?;
+        let route = |endpoint: &'a String, closed| Route {
+            operation,
+            endpoint,
+            closed,
+            remaining_header: limiter.remaining_header.as_deref(),
+        };
+        routes.extend(declared.open.iter().map(|open| route(open, None)));
+        let status = Some(declared.closed_status);
+        routes.extend(declared.closed.iter().map(|closed| route(closed, status)));
+    }
+    Ok(routes)
+}
+
 struct Outage<'a> {
     watch: Watch<'a>,
-    declared: &'a WithoutRedisSection,
+    routes: Vec<Route<'a>>,
     /// Not more than a window admits, as long as Redis may still count.
     times: u64,
 }
@@ -81,45 +117,52 @@ impl Outage<'_> {
         for _ in 0..self.times {
             for user in USERS {
                 let user = &format!("{user}-{when}");
-                for endpoint in &self.declared.open {
-                    let answer = self.ask(endpoint, user).await?;
-                    expect(
-                        admitted(&answer) == Some(true),
-                        format!("`{endpoint}` open without Redis, as declared"),
-                        answer.describe(),
-                    )?;
-                }
-                for endpoint in &self.declared.closed {
-                    let answer = self.ask(endpoint, user).await?;
-                    let status = self.declared.closed_status;
-                    let refused = answer.status == status && answer.json().is_some();
-                    let counted = !away && admitted(&answer) == Some(true);
-                    expect(
-                        refused || counted,
-                        format!("`{endpoint}` closed without Redis: {status} with a JSON error"),
-                        answer.describe(),
-                    )?;
+                for route in &self.routes {
+                    self.ask_one(route, user, away).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn ask(&self, endpoint: &str, user: &str) -> Result<Answer, Stop> {
+    async fn ask_one(&self, route: &Route<'_>, user: &str, away: bool) -> Result<(), Stop> {
+        let answer = self.ask(route, user).await?;
+        let (name, endpoint) = (route.operation.key(), route.endpoint);
+        let Some(status) = route.closed else {
+            return expect(
+                admitted(&answer) == Some(true),
+                format!("`{name}` at `{endpoint}` open without Redis, as declared"),
+                answer.describe(),
+            );
+        };
+        let refused = answer.status == status && answer.json().is_some();
+        let counted = !away && admitted(&answer) == Some(true);
+        expect(
+            refused || counted,
+            format!("`{name}` at `{endpoint}` closed without Redis: {status} with a JSON error"),
+            answer.describe(),
+        )
+    }
+
+    async fn ask(&self, route: &Route<'_>, user: &str) -> Result<Answer, Stop> {
         let context = self.watch.context;
         let deadline = context.deadline(|d| d.degraded_answer_ms);
         let http = self.watch.instance.http.with_deadline(deadline);
-        Ok(request(&http, Caller { user, endpoint }).await?)
+        let values: &[(&str, &[u8])] = &[
+            ("user", user.as_bytes()),
+            ("endpoint", route.endpoint.as_bytes()),
+        ];
+        Ok(http.call(route.operation, values).await?)
     }
 
     /// With Redis there, a request leaves less of the window than the one before.
-    async fn is_counted(&self, endpoint: &str, user: &str) -> Result<(), Stop> {
+    async fn is_counted(&self, route: &Route<'_>, user: &str) -> Result<(), Stop> {
         let context = self.watch.context;
-        let what = format!("`{endpoint}` to admit and count with Redis there");
-        let limiter = context.section("limiter", context.manifest().limiter.as_ref())?;
-        let header = limiter.remaining_header.as_deref();
+        let (name, endpoint) = (route.operation.key(), route.endpoint);
+        let what = format!("`{name}` at `{endpoint}` to admit and count with Redis there");
+        let header = route.remaining_header;
         poll_until(&what, context.deadline(|d| d.recover_ms), POLL, || async {
-            let answer = match self.ask(endpoint, user).await {
+            let answer = match self.ask(route, user).await {
                 Ok(answer) => answer,
                 Err(stop) => return Look::NotYet(format!("{stop:?}")),
             };

@@ -1,13 +1,14 @@
 //! RATE-5: a window opens again when it should, also for those who cannot wait.
 
-use super::client::{Caller, Counters, Promise, admitted, request, shortened};
+use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
 use futures::FutureExt;
+use futures::future::try_join_all;
 use std::time::Duration;
 use touchstone_core::{Criterion, Profile};
 use touchstone_engine::clock::Clock;
+use touchstone_engine::environment::Environment;
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
-use touchstone_engine::subject::manifest::{LimiterSection, WindowKind};
-use touchstone_engine::subject::{Answer, HttpClient, OperationName};
+use touchstone_engine::subject::{Answer, HttpClient};
 
 /// What a run shortens the window to: so short that real time may pass.
 const SHORT: Promise = Promise {
@@ -29,64 +30,94 @@ pub(super) const IN_TIME: Scenario = Scenario {
         statement: "The window opens again when it should, not before and not after; no user is locked out longer than the window, however often he asks",
         profile: Profile::Merge,
     },
-    expected: Duration::from_secs(4),
+    expected: Duration::from_secs(5),
     run: |context| in_time(context).boxed(),
 };
 
 async fn in_time(context: &Context) -> Result<(), Stop> {
-    context.require(&[OperationName::Limited])?;
-    let manifest = context.manifest();
-    let section = context.section("limiter", manifest.limiter.as_ref())?;
-    let short = shortened(section, SHORT);
-    let movable = section.kind == WindowKind::Fixed
-        && manifest.keys.limiter.is_some()
-        && section.limit <= LIMIT_MAX;
-    if short.is_none() && !movable {
-        return Err(Stop::Skip {
-            reason: "the window can neither be shortened nor its end be moved".to_owned(),
-            declared: false,
-        });
+    let limiters = limiters(context)?;
+    for limiter in &limiters {
+        if shortened(limiter.section, SHORT).is_none() && !is_movable(limiter) {
+            return Err(Stop::Skip {
+                reason: format!(
+                    "{limiter}: the window can neither be shortened nor its end be moved"
+                ),
+                declared: false,
+            });
+        }
     }
     let environment = context.stores().await?;
-    match &short {
+    // Side by side: what takes its time is the passing of windows.
+    let judged = limiters
+        .iter()
+        .map(|limiter| one(context, &environment, limiter));
+    try_join_all(judged).await.map(drop)
+}
+
+/// Only a fixed window ends with the expiry of its counter.
+fn is_movable(limiter: &Limiter<'_>) -> bool {
+    limiter.is_fixed() && limiter.known_key().is_some() && limiter.section.limit <= LIMIT_MAX
+}
+
+async fn one(
+    context: &Context,
+    environment: &Environment,
+    limiter: &Limiter<'_>,
+) -> Result<(), Stop> {
+    match shortened(limiter.section, SHORT) {
         Some(env) => {
-            context.step("start an instance, shortened as the manifest says");
-            let instance = environment.start_instance(env).await?;
-            wait_for_windows(context, &instance.http).await?;
+            context.step(format!(
+                "{limiter}: start an instance, shortened as the manifest says"
+            ));
+            let instance = environment.start_instance(&env).await?;
+            wait_for_windows(context, &instance.http, limiter).await?;
         }
-        None => context.observe("the manifest declares no way to shorten the window"),
+        None => context.observe(format!(
+            "{limiter}: the manifest declares no way to shorten the window"
+        )),
     }
-    match manifest.keys.limiter.as_ref().filter(|_| movable) {
+    match limiter.known_key().filter(|_| is_movable(limiter)) {
         Some(key) => {
-            context.step("start an instance with the whole window");
+            context.step(format!(
+                "{limiter}: start an instance with the whole window"
+            ));
             let instance = environment.start_instance(&Default::default()).await?;
-            let counters = Counters::open(&environment, key).await?;
-            move_the_end(context, &instance.http, &counters, section).await
+            let counters = Counters::open(environment, key).await?;
+            move_the_end(context, &instance.http, &counters, limiter).await
         }
         None => {
-            context.observe("only real time was tried: no counter's expiry is an end");
+            context.observe(format!(
+                "{limiter}: only real time was tried, no counter's expiry is an end"
+            ));
             Ok(())
         }
     }
 }
 
 /// One who keeps asking and one who waits, side by side, in real time.
-async fn wait_for_windows(context: &Context, http: &HttpClient) -> Result<(), Stop> {
+async fn wait_for_windows(
+    context: &Context,
+    http: &HttpClient,
+    limiter: &Limiter<'_>,
+) -> Result<(), Stop> {
     let limited = |user| Limited {
         http,
+        limiter,
         clock: context.clock(),
         caller: Caller {
             user,
             endpoint: "reopens",
         },
     };
-    context.step("two windows pass, for one who keeps asking and for one who waits");
+    context.step(format!(
+        "{limiter}: two windows pass, for one who keeps asking and for one who waits"
+    ));
     let (eager, patient) = (limited("eager"), limited("patient"));
     let (eager, patient) = futures::join!(eager.keeps_asking(), patient.waits());
     patient?;
     let opened_ms = eager?;
     context.observe(format!(
-        "with a window of {} ms, the one who kept asking was let in again after {opened_ms} ms",
+        "{limiter}: with a window of {} ms, the one who kept asking was let in again after {opened_ms} ms",
         SHORT.window_ms
     ));
     Ok(())
@@ -95,6 +126,7 @@ async fn wait_for_windows(context: &Context, http: &HttpClient) -> Result<(), St
 /// One caller.
 struct Limited<'a> {
     http: &'a HttpClient,
+    limiter: &'a Limiter<'a>,
     clock: Clock,
     caller: Caller<'a>,
 }
@@ -219,7 +251,7 @@ impl Limited<'_> {
     }
 
     async fn ask(&self) -> Result<(Answer, bool), Stop> {
-        let answer = request(self.http, self.caller).await?;
+        let answer = self.limiter.request(self.http, self.caller).await?;
         match admitted(&answer) {
             Some(is_admitted) => Ok((answer, is_admitted)),
             None => Err(Stop::fail("an admission or a refusal", answer.describe())),
@@ -250,23 +282,24 @@ async fn move_the_end(
     context: &Context,
     http: &HttpClient,
     counters: &Counters,
-    section: &LimiterSection,
+    limiter: &Limiter<'_>,
 ) -> Result<(), Stop> {
     let caller = Caller {
         user: "moved",
         endpoint: "reopens",
     };
     let clock = context.clock();
+    let Promise { limit, window_ms } = limiter.promise();
     let limited = Limited {
         http,
+        limiter,
         clock,
         caller,
     };
     context.step(format!(
-        "fill a window of {} ms, move its end to {MOVED_TO_MS} ms from now, and keep asking",
-        section.window_ms
+        "{limiter}: fill a window of {window_ms} ms, move its end to {MOVED_TO_MS} ms from now, and keep asking"
     ));
-    limited.fill(section.limit, 0).await?;
+    limited.fill(limit, 0).await?;
     limited.refused().await?;
     let called_us = clock.now_us();
     counters.move_end(caller, MOVED_TO_MS).await?;

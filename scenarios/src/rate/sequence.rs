@@ -1,7 +1,9 @@
 //! RATE-6: requests, ends of windows, restarts and flushes in any order, against a model limiter; as a
 //! scenario and as a property test.
 
-use super::client::{Caller, Counters, Promise, admitted, fixed_limiter, request, shortened};
+use super::burst::two_instances;
+use super::client::{Caller, Counters, Limiter, Promise, admitted, limiters, shortened};
+use super::sequence_sliding::SlidingSubject;
 use crate::search::{config, search};
 use futures::FutureExt;
 use proptest::collection::vec;
@@ -25,7 +27,7 @@ const SHORT: Promise = Promise {
     window_ms: 600_000,
 };
 /// Two users at two endpoints: each pair has a window of its own.
-const CALLERS: [Caller<'static>; 3] = [
+pub(super) const CALLERS: [Caller<'static>; 3] = [
     Caller {
         user: "ann",
         endpoint: "one",
@@ -39,8 +41,10 @@ const CALLERS: [Caller<'static>; 3] = [
         endpoint: "one",
     },
 ];
-const STEPS_MAX: usize = 30;
+pub(super) const STEPS_MAX: usize = 30;
 const CASES_USUAL: u32 = 8;
+/// Each try takes as long as its pauses.
+const SLIDING_SHRINK_TRIES_MAX: u32 = 60;
 const POLL: Duration = Duration::from_millis(5);
 
 /// RATE-6.
@@ -50,18 +54,30 @@ pub(super) const AGREES: Scenario = Scenario {
         statement: "Any sequence of requests, clock moves, restarts and flushes agrees with a model limiter (property test, shrunk on failure)",
         profile: Profile::Merge,
     },
-    expected: Duration::from_secs(8),
+    expected: Duration::from_secs(10),
     run: |context| agrees(context).boxed(),
 };
 
 async fn agrees(context: &Context) -> Result<(), Stop> {
-    let subject = LimiterSubject::open(context).await?;
-    let config = config(context.seed(), CASES_USUAL);
-    context.step(format!(
-        "{} sequences of up to {STEPS_MAX} steps against the model",
-        config.cases
-    ));
-    search(config, LimiterSubject::steps, |steps| subject.run(steps)).await
+    let limiters = limiters(context)?;
+    let environment = context.stores().await?;
+    for limiter in limiters {
+        let mut config = config(context.seed(), CASES_USUAL);
+        context.step(format!(
+            "{limiter}: {} sequences of up to {STEPS_MAX} steps against the model",
+            config.cases
+        ));
+        if limiter.is_fixed() {
+            let subject = LimiterSubject::start(context, &environment, limiter).await?;
+            search(config, LimiterSubject::steps, |steps| subject.run(steps)).await?;
+        } else {
+            // Its sequences wait for real time.
+            config.max_shrink_iters = SLIDING_SHRINK_TRIES_MAX;
+            let subject = SlidingSubject::start(context, &environment, limiter).await?;
+            search(config, SlidingSubject::steps, |steps| subject.run(steps)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One step of a sequence. Callers and instances go by their number.
@@ -86,11 +102,11 @@ pub enum Step {
 
 /// A limiter under comparison with the model, behind two instances.
 #[derive(Debug)]
-pub struct LimiterSubject {
+pub struct LimiterSubject<'a> {
     environment: Arc<Environment>,
     instances: [Arc<Instance>; 2],
-    key: Template,
-    remaining_header: Option<String>,
+    limiter: Limiter<'a>,
+    key: &'a Template,
     promise: Promise,
     recover: Duration,
 }
@@ -104,25 +120,31 @@ struct Course {
     trace: Vec<String>,
 }
 
-impl LimiterSubject {
-    /// Starts an environment with two instances, with a small limit if the manifest declares how.
-    pub async fn open(context: &Context) -> Result<Self, Stop> {
-        let (section, key) = fixed_limiter(context)?;
-        let declared = Promise {
-            limit: section.limit,
-            window_ms: section.window_ms,
-        };
-        let (promise, env) = match shortened(section, SHORT) {
+impl<'a> LimiterSubject<'a> {
+    /// Starts an environment with two instances, with a small limit if the manifest declares how. Skips what has no
+    /// limiter with a fixed window.
+    pub async fn open(context: &'a Context) -> Result<Self, Stop> {
+        let fixed = limiters(context)?.into_iter().find(Limiter::is_fixed);
+        let limiter = context.section("limiter with a fixed window", fixed.as_ref())?;
+        let environment = context.stores().await?;
+        Self::start(context, &environment, *limiter).await
+    }
+
+    async fn start(
+        context: &'a Context,
+        environment: &Arc<Environment>,
+        limiter: Limiter<'a>,
+    ) -> Result<Self, Stop> {
+        let key = limiter.key(context)?;
+        let (promise, env) = match shortened(limiter.section, SHORT) {
             Some(env) => (SHORT, env),
-            None => (declared, BTreeMap::new()),
+            None => (limiter.promise(), BTreeMap::new()),
         };
-        let (environment, first) = context.start_with(&env).await?;
-        let second = environment.start_instance(&env).await?;
         Ok(Self {
-            environment,
-            instances: [first, second],
-            key: key.clone(),
-            remaining_header: section.remaining_header.clone(),
+            instances: two_instances(environment, &env).await?,
+            environment: Arc::clone(environment),
+            limiter,
+            key,
             promise,
             recover: context.deadline(|deadlines| deadlines.recover_ms),
         })
@@ -146,7 +168,7 @@ impl LimiterSubject {
     /// Carries a sequence out from an empty store, and compares after each step.
     pub async fn run(&self, steps: Vec<Step>) -> Result<(), Stop> {
         let mut course = Course {
-            counters: Counters::open(&self.environment, &self.key).await?,
+            counters: Counters::open(&self.environment, self.key).await?,
             model: LimiterModel::new(self.promise.limit),
             left_ms: BTreeMap::new(),
             trace: Vec::new(),
@@ -184,7 +206,10 @@ impl LimiterSubject {
         course
             .trace
             .push(format!("request of {name} through instance {instance}"));
-        let answer = request(&self.instances[instance].http, caller).await?;
+        let answer = self
+            .limiter
+            .request(&self.instances[instance].http, caller)
+            .await?;
         let expected = format!(
             "the request of {name} {} (limit {})",
             word(due),
@@ -193,10 +218,8 @@ impl LimiterSubject {
         if admitted(&answer) != Some(due) {
             return Err(Stop::fail(expected, answer.describe()));
         }
-        let told = self
-            .remaining_header
-            .as_deref()
-            .and_then(|header| answer.header(header));
+        let header = self.limiter.section.remaining_header.as_deref();
+        let told = header.and_then(|header| answer.header(header));
         let remaining = course.model.remaining(&name);
         match told.map(str::parse::<u64>) {
             Some(told) if told != Ok(remaining) => Err(Stop::fail(
@@ -211,42 +234,47 @@ impl LimiterSubject {
         }
     }
 
-    /// Goes on when every instance has Redis back.
     async fn restart(&self, course: &mut Course) -> Result<(), Stop> {
         course.trace.push("Redis restarted".to_owned());
-        let fault = self
-            .environment
-            .fault(StoreKind::Redis, ServerFaultKind::Stop)
-            .await?;
-        fault.heal().await?;
-        self.environment
-            .store(StoreKind::Redis)
-            .wait_ready()
-            .await?;
-        course.counters = Counters::open(&self.environment, &self.key).await?;
-        for instance in &self.instances {
-            // An own caller: a look must not count as one of the sequence's requests.
-            let looker = Caller {
-                user: "looker",
-                endpoint: "recovery",
-            };
-            let back = poll_until(
-                "a limiter that answers again",
-                self.recover,
-                POLL,
-                || async {
-                    match request(&instance.http, looker).await {
-                        Ok(answer) if admitted(&answer).is_some() => Look::Ready(()),
-                        Ok(answer) => Look::NotYet(answer.describe()),
-                        Err(error) => Look::NotYet(error.to_string()),
-                    }
-                },
-            );
-            back.await
-                .or_fail("the limiter to answer again after a restart of Redis")?;
-        }
+        restart_redis(
+            &self.environment,
+            &self.instances,
+            &self.limiter,
+            self.recover,
+        )
+        .await?;
+        course.counters = Counters::open(&self.environment, self.key).await?;
         Ok(())
     }
+}
+
+/// Goes on when every instance has Redis back.
+pub(super) async fn restart_redis(
+    environment: &Environment,
+    instances: &[Arc<Instance>; 2],
+    limiter: &Limiter<'_>,
+    recover: Duration,
+) -> Result<(), Stop> {
+    let fault = environment.fault(StoreKind::Redis, ServerFaultKind::Stop);
+    fault.await?.heal().await?;
+    environment.store(StoreKind::Redis).wait_ready().await?;
+    for instance in instances {
+        // An own caller: a look must not count as one of the sequence's requests.
+        let looker = Caller {
+            user: "looker",
+            endpoint: "recovery",
+        };
+        let back = poll_until("a limiter that answers again", recover, POLL, || async {
+            match limiter.request(&instance.http, looker).await {
+                Ok(answer) if admitted(&answer).is_some() => Look::Ready(()),
+                Ok(answer) => Look::NotYet(answer.describe()),
+                Err(error) => Look::NotYet(error.to_string()),
+            }
+        });
+        back.await
+            .or_fail("the limiter to answer again after a restart of Redis")?;
+    }
+    Ok(())
 }
 
 impl Course {
@@ -278,8 +306,7 @@ impl Course {
 
     async fn flush(&mut self) -> Result<(), Stop> {
         self.trace.push("Redis flushed".to_owned());
-        let mut connection = self.counters.store().connection();
-        redis::cmd("FLUSHALL").exec_async(&mut connection).await?;
+        self.counters.store().flush_all().await?;
         self.model.flush();
         self.left_ms.clear();
         Ok(())
@@ -333,11 +360,11 @@ impl Course {
     }
 }
 
-fn name(caller: Caller<'_>) -> String {
+pub(super) fn name(caller: Caller<'_>) -> String {
     format!("{} at {}", caller.user, caller.endpoint)
 }
 
-fn with_trace(stop: Stop, trace: &[String]) -> Stop {
+pub(super) fn with_trace(stop: Stop, trace: &[String]) -> Stop {
     let Stop::Fail(finding) = stop else {
         return stop;
     };

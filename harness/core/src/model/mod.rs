@@ -2,3 +2,4 @@
 
 pub mod kv;
 pub mod limiter;
+pub mod sliding_limiter;

@@ -152,6 +152,7 @@ impl Executor {
         match (ended, no_bite) {
             (Ok(()), Some(fault)) => (Verdict::unknown(unbitten(fault)), false),
             (Ok(()), None) => (self.pass_within_policy(), false),
+            (Err(Stop::Proven(finding)), _) => (Verdict::Fail(finding), false),
             (Err(Stop::Fail(finding)), Some(fault)) => (doubtful(finding, &unbitten(fault)), false),
             (Err(Stop::Fail(finding)), None) => match excuse {
                 Some(reason) => (doubtful(finding, &reason), false),

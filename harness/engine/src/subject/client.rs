@@ -7,7 +7,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Request, Url, header::HeaderMap};
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,13 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A client without a proxy, redirects or a timeout of its own; callers set the last per request.
 pub fn plain_client() -> Client {
+    client_at(None)
+}
+
+fn client_at(address: Option<IpAddr>) -> Client {
     let builder = Client::builder()
         .no_proxy()
+        .local_address(address)
         .redirect(reqwest::redirect::Policy::none());
     builder
         .build()
@@ -144,6 +149,15 @@ impl HttpClient {
         }
     }
 
+    /// The same client, with connections of its own that come from this address of this machine.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        Self {
+            client: client_at(Some(address)),
+            ..self.clone()
+        }
+    }
+
     /// Every request so far, of all clients that were made from this one.
     pub fn requests(&self) -> &RequestLog {
         &self.requests
@@ -155,12 +169,22 @@ impl HttpClient {
         name: OperationName,
         values: &[Value<'_>],
     ) -> Result<Answer, CallError> {
+        self.call_with(name, values, &[]).await
+    }
+
+    /// The same with headers beside those of the manifest.
+    pub async fn call_with(
+        &self,
+        name: OperationName,
+        values: &[Value<'_>],
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, CallError> {
         let template = self
             .manifest
             .operations
             .get(&name)
             .ok_or(CallError::NotMapped(name))?;
-        let request = self.request(name, template, values)?;
+        let request = self.request(name, template, values, headers)?;
         let mut answer = self.send(name.key().into(), request).await?;
         answer.kind = template.kind_of(answer.status);
         answer.result_at = template.result.clone();
@@ -184,6 +208,7 @@ impl HttpClient {
         name: OperationName,
         template: &OperationTemplate,
         values: &[Value<'_>],
+        headers: &[(&str, &str)],
     ) -> Result<Request, CallError> {
         let fill = |template: &Template| template.fill(|placeholder| text_of(values, placeholder));
         let path = template.request.path.fill(|placeholder| {
@@ -198,6 +223,9 @@ impl HttpClient {
         }
         for (header, value) in &template.headers {
             builder = builder.header(header, fill(value));
+        }
+        for (header, value) in headers {
+            builder = builder.header(*header, *value);
         }
         if let Some(body) = &template.body {
             builder = builder.body(body_bytes(body, values));

@@ -6,6 +6,7 @@
 mod audit;
 mod deadline;
 mod error;
+mod limiter;
 mod lock;
 mod operation;
 mod operation_name;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use audit::AuditSection;
 pub use error::ManifestError;
+pub use limiter::*;
 pub use lock::LockSection;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
@@ -82,6 +84,8 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// How many logins may be tried.
+    pub login: Option<LoginSection>,
     /// What the subject promises of one-time codes.
     pub tokens: Option<TokensSection>,
     /// What it promises of its locks.
@@ -212,6 +216,46 @@ mod tests {
         let unknown =
             "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
         assert!(error(&backoff(unknown)).contains("{cap_ms}"));
+    }
+
+    #[test]
+    fn a_limiter_that_cannot_be_is_named_with_what_was_expected() {
+        let limiter = |rest: &str| {
+            let least = "limit = 5\nwindow_ms = 1000\nkind = \"fixed\"";
+            format!("{LEAST}[limiter]\n{least}\n{rest}\n")
+        };
+        let sliding = |kind: &str, limit: u32| {
+            limiter(&format!(
+                "[limiter.sliding]\nlimit = {limit}\nwindow_ms = 1000\nkind = \"{kind}\""
+            ))
+        };
+        assert!(Manifest::parse(Path::new("m.toml"), &sliding("sliding", 5)).is_ok());
+        assert!(error(&sliding("fixed", 5)).starts_with("m.toml:11: `limiter.sliding.kind`"));
+        assert!(
+            error(&sliding("sliding", 0)).contains("`limiter.sliding.limit`: expected at least 1")
+        );
+        let unknown = error(&limiter("shorten = { A = \"{windows}\" }"));
+        assert!(
+            unknown.starts_with("m.toml:8: `limiter.shorten`"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("{window_ms}"), "{unknown}");
+        let address = "[limiter.address]\nlimit = 5\nwindow_ms = 10\ntrust = { A = \"{proxy}\" }";
+        assert!(error(&limiter(address)).contains("needs `forwarded_header`"));
+    }
+
+    #[test]
+    fn a_limit_of_logins_has_numbers_and_known_placeholders() {
+        let login = |rest: &str| {
+            let least = "address_limit = 9\nwindow_ms = 1000\nlimited_status = 429";
+            format!("{LEAST}[login]\n{least}\n{rest}\n")
+        };
+        assert!(Manifest::parse(Path::new("m.toml"), &login("account_limit = 3")).is_ok());
+        assert!(error(&login("account_limit = 0")).contains("`login.account_limit`"));
+        let key = error(&login(
+            "account_limit = 3\naccount_key = \"login:{account}\"",
+        ));
+        assert!(key.contains("{account}") && key.contains("{user}"), "{key}");
     }
 
     #[test]

@@ -37,20 +37,6 @@ pub enum ShownAs {
     Disconnected,
 }
 
-/// `[limiter.without_redis]`: what limited endpoints do while nobody can be counted.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WithoutRedisSection {
-    /// Endpoints that admit everybody.
-    #[serde(default)]
-    pub open: Vec<String>,
-    /// Endpoints that refuse everybody.
-    #[serde(default)]
-    pub closed: Vec<String>,
-    /// The status of that refusal.
-    pub closed_status: u16,
-}
-
 /// A regular expression with the groups `command`, `key` and `duration_ms`.
 #[derive(Debug, Clone)]
 pub struct SlowPattern(pub Regex);

@@ -2,7 +2,7 @@
 
 use super::operation::JsonPointer;
 use super::operation_name::OperationName;
-use super::promises::{SlowPattern, WithoutRedisSection, with_groups};
+use super::promises::{SlowPattern, with_groups};
 use super::template::Template;
 use crate::store::StoreKind;
 use regex::Regex;
@@ -222,6 +222,8 @@ pub struct KeysSection {
     pub entity: Option<Template>,
     /// The key of a limiter's counter: `{user}`, `{endpoint}`.
     pub limiter: Option<Template>,
+    /// The key of what `[limiter.sliding]` keeps: `{user}`, `{endpoint}`.
+    pub limiter_sliding: Option<Template>,
 }
 
 /// `[kv]`: input limits of the key-value operations.
@@ -246,39 +248,6 @@ pub struct CacheSection {
     pub absent_ttl_seconds: Option<u64>,
     /// A regular expression for the statements that read an entity from Postgres.
     pub read_statement: Option<LogPattern>,
-}
-
-/// Kinds of rate window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WindowKind {
-    /// Begins with the first request and ends a window's length later.
-    Fixed,
-    /// Trails every request.
-    Sliding,
-}
-
-/// `[limiter]`: the rate limiter's promises.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimiterSection {
-    /// Requests that a window admits.
-    pub limit: u64,
-    /// The window's length in milliseconds.
-    pub window_ms: u64,
-    /// The window's kind.
-    pub kind: WindowKind,
-    /// Environment by which a run shortens both: `{limit}`, `{window_ms}`.
-    #[serde(default)]
-    pub shorten: BTreeMap<String, Template>,
-    /// What happens while Redis is away.
-    pub without_redis: Option<WithoutRedisSection>,
-    /// The header with the limit.
-    pub limit_header: Option<String>,
-    /// The header with what remains.
-    pub remaining_header: Option<String>,
-    /// The header with the seconds until the window opens again.
-    pub reset_header: Option<String>,
 }
 
 /// `[degraded]`: what works while a store is away.

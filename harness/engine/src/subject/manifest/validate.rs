@@ -32,6 +32,12 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
     }
+    if let Some(limiter) = &manifest.limiter {
+        limiter.validate(source)?;
+    }
+    if let Some(login) = &manifest.login {
+        login.validate(source)?;
+    }
     if let Some(tokens) = &manifest.tokens {
         tokens.validate(source)?;
     }
