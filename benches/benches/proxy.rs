@@ -1,11 +1,11 @@
 //! Our proxy beside a direct connection and HAProxy: `make bench-proxy`; see `docs/BENCHMARKS.md`.
 //!
 //! Not criterion's: what counts is the ratio of two ways within a round, not a time. Once with the tests in its smoke
-//! size, for which it answers to what `cargo nextest` asks of a test program.
+//! size.
 
 use std::process::ExitCode;
 use touchstone_benches::side_by_side::{self, Request, Sizes, WORKER_ARGUMENT};
-use touchstone_benches::{BenchError, Mode, end};
+use touchstone_benches::{Asked, Mode, comparison, end};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,51 +15,22 @@ fn main() -> ExitCode {
     {
         return end(side_by_side::serve_as_proxy(&arguments[1..]));
     }
-    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
-    if has("--list") {
-        list(has("--ignored"));
-        return ExitCode::SUCCESS;
-    }
-    let request = match Mode::of_process() {
-        Mode::Smoke => Ok(Request {
-            sizes: Sizes::SMOKE,
-            name: None,
-            remarks: Vec::new(),
-        }),
-        Mode::Measure => request(arguments),
-    };
-    end(request.and_then(|request| side_by_side::run(&request)))
+    comparison("proxy", arguments, |mode, asked| {
+        side_by_side::run(&request(mode, asked))
+    })
 }
 
-#[expect(clippy::print_stdout, reason = "the test runner reads it")]
-fn list(only_ignored: bool) {
-    if !only_ignored {
-        println!("side_by_side: test");
-    }
-}
-
-fn request(arguments: Vec<String>) -> Result<Request, BenchError> {
-    let mut request = Request {
-        sizes: Sizes::MEASURE,
-        name: Some("proxy".to_owned()),
-        remarks: Vec::new(),
+fn request(mode: Mode, asked: Asked) -> Request {
+    let sizes = match mode {
+        Mode::Smoke => Sizes::SMOKE,
+        Mode::Measure => Sizes::MEASURE,
     };
-    let mut rest = arguments
-        .into_iter()
-        .filter(|argument| argument != "--bench");
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or(BenchError::Argument(argument.clone()));
-        match argument.as_str() {
-            "--rounds" => {
-                let rounds = value()?;
-                let number = rounds.parse().ok().filter(|rounds| *rounds > 0);
-                request.sizes.rounds = number.ok_or(BenchError::Argument(rounds))?;
-            }
-            "--name" => request.name = Some(value()?).filter(|name| !name.contains('/')),
-            "--remark" => request.remarks.push(value()?),
-            "--no-record" => request.name = None,
-            _ => return Err(BenchError::Argument(argument)),
-        }
+    Request {
+        sizes: Sizes {
+            rounds: asked.rounds.unwrap_or(sizes.rounds),
+            ..sizes
+        },
+        name: asked.name,
+        remarks: asked.remarks,
     }
-    Ok(request)
 }

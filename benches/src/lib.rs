@@ -7,6 +7,8 @@
 mod backend;
 mod backend_build;
 pub mod baseline;
+pub mod beside_floor;
+mod comparison;
 mod error;
 mod provider;
 mod record;
@@ -15,6 +17,7 @@ mod session;
 pub mod side_by_side;
 
 pub use backend::BackendRig;
+pub use comparison::{Asked, comparison};
 pub use error::BenchError;
 pub use record::{BackendBuild, BenchRun, PairedRatio, commit, criterion_dir, workspace_root};
 pub use redis_rig::{RedisRig, Route};

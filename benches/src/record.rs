@@ -137,6 +137,25 @@ pub(crate) fn run_path(criterion_dir: &Path, bench: &str) -> PathBuf {
     criterion_dir.join(format!("{bench}.run.json"))
 }
 
+/// Writes `reports/baselines/<date>-<name>.json`; where it lies in the workspace.
+pub(crate) fn save_baseline(
+    run: &BenchRun,
+    name: &str,
+    kept: &impl Serialize,
+) -> Result<PathBuf, BenchError> {
+    let date = run.started_at.strftime("%Y-%m-%d");
+    let place = PathBuf::from(format!("reports/baselines/{date}-{name}.json"));
+    let path = workspace_root().join(&place);
+    let text = serde_json::to_string_pretty(kept).map_err(|source| BenchError::Format {
+        path: path.clone(),
+        source,
+    })?;
+    let dir = workspace_root().join("reports/baselines");
+    std::fs::create_dir_all(&dir).map_err(BenchError::file(&dir))?;
+    std::fs::write(&path, text + "\n").map_err(BenchError::file(&path))?;
+    Ok(place)
+}
+
 /// The workspace, as it was when this was built: benchmarks run where they are built.
 pub fn workspace_root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,6 +4,7 @@
 //! from outside. Nothing here knows a particular subject: what there is to know is in the manifest.
 
 mod cache;
+pub mod catalogue;
 mod connect;
 mod health;
 mod kv;
@@ -14,11 +15,12 @@ mod rate;
 mod reconnect;
 mod search;
 mod secrets;
+mod security;
+mod session;
 mod shutdown;
 mod store_contents;
 mod store_view;
 mod token;
-mod witness;
 
 use touchstone_engine::scenario::Scenario;
 
@@ -30,7 +32,9 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> + Clone {
         kv::ALL,
         reconnect::ALL,
         cache::ALL,
+        session::ALL,
         rate::ALL,
+        security::ALL,
         token::ALL,
         lock::ALL,
         shutdown::ALL,

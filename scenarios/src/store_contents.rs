@@ -33,6 +33,12 @@ impl StoreContents {
         place.or_else(|| row().map(|(place, _)| place)).cloned()
     }
 
+    /// The same in Redis alone, for what may stand in Postgres.
+    pub(crate) fn place_in_redis(&self, bytes: &[u8]) -> Option<String> {
+        let key = self.keys.iter().find(|(_, text)| contains(text, bytes));
+        key.map(|(place, _)| place.clone())
+    }
+
     pub(crate) fn of_redis(&self) -> String {
         format!("{} keys", self.keys.len())
     }

@@ -7,7 +7,7 @@
 mod client;
 mod faults;
 mod load;
-mod pinning;
+pub(crate) mod pinning;
 mod record;
 mod round;
 mod rows;

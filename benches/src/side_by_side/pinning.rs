@@ -18,7 +18,7 @@ pub struct Cores {
 
 impl Cores {
     /// The first and the last that this process may use: the same one if there is only one.
-    pub(super) fn choose() -> Result<Self, BenchError> {
+    pub(crate) fn choose() -> Result<Self, BenchError> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(BenchError::Pinning)?;
         let mut cores =
             (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or_default());
@@ -34,12 +34,12 @@ impl Cores {
 }
 
 /// Pins the calling thread, and every thread that it starts from now on.
-pub(super) fn pin_this_thread(core: usize) -> Result<(), BenchError> {
+pub(crate) fn pin_this_thread(core: usize) -> Result<(), BenchError> {
     pin(Pid::from_raw(0), core)
 }
 
 /// Pins every thread of a process.
-pub(super) fn pin_process(process: u32, core: usize) -> Result<(), BenchError> {
+pub(crate) fn pin_process(process: u32, core: usize) -> Result<(), BenchError> {
     for thread in threads(process) {
         pin(Pid::from_raw(thread), core)?;
     }
@@ -47,7 +47,7 @@ pub(super) fn pin_process(process: u32, core: usize) -> Result<(), BenchError> {
 }
 
 /// What all threads of a process have spent on a processor; `None` if the kernel does not tell.
-pub(super) fn cpu_time(process: u32) -> Option<Duration> {
+pub(crate) fn cpu_time(process: u32) -> Option<Duration> {
     let spent = |thread| {
         let path = format!("/proc/{process}/task/{thread}/schedstat");
         let text = std::fs::read_to_string(path).ok()?;

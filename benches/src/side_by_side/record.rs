@@ -4,7 +4,7 @@ use super::Request;
 use super::pinning::Cores;
 use super::round::{Round, Sizes};
 use super::rows::Row;
-use crate::record::{commit, workspace_root};
+use crate::record::{commit, save_baseline};
 use crate::{BenchError, BenchRun, Session};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -58,16 +58,6 @@ impl SideBySide {
 
     /// Writes `reports/baselines/<date>-<name>.json`; where it lies in the workspace.
     pub(super) fn save(&self, name: &str) -> Result<PathBuf, BenchError> {
-        let date = self.run.started_at.strftime("%Y-%m-%d");
-        let place = PathBuf::from(format!("reports/baselines/{date}-{name}.json"));
-        let path = workspace_root().join(&place);
-        let text = serde_json::to_string_pretty(self).map_err(|source| BenchError::Format {
-            path: path.clone(),
-            source,
-        })?;
-        let dir = workspace_root().join("reports/baselines");
-        std::fs::create_dir_all(&dir).map_err(BenchError::file(&dir))?;
-        std::fs::write(&path, text + "\n").map_err(BenchError::file(&path))?;
-        Ok(place)
+        save_baseline(&self.run, name, self)
     }
 }

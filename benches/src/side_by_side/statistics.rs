@@ -23,7 +23,7 @@ pub struct Spread {
 impl Spread {
     /// `None` without rounds. Distribution-free: the interval lies between two of the sorted rounds, of five the
     /// lowest and the highest.
-    pub(super) fn of(rounds: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(rounds: Vec<f64>) -> Option<Self> {
         let mut sorted = rounds.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;
@@ -87,7 +87,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(goal: Goal, spread: Option<&Spread>) -> Self {
+    pub(crate) fn of(goal: Goal, spread: Option<&Spread>) -> Self {
         let Some(spread) = spread else {
             return Verdict::CannotTell("nothing to compare with".to_owned());
         };

@@ -144,6 +144,7 @@ fn spec(run_id: &str) -> ServerSpec {
         user: "default".to_owned(),
         database: String::new(),
         extra_args: Vec::new(),
+        tls: None,
     }
 }
 

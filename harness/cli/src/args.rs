@@ -1,5 +1,9 @@
 //! The command line.
 
+mod env;
+
+pub(crate) use env::{EnvArgs, EnvCommand, EnvDownArgs, EnvStatusArgs, EnvUpArgs};
+
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use touchstone_core::{Profile, Seed};
@@ -26,12 +30,22 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Prove that the criteria can fail: switch on one known defect at a time
     Mutants(MutantsArgs),
+    /// Say what a criterion demands, how it is checked, and what it needs
+    Explain(ExplainArgs),
+    /// Keep a pair of stores running to work against by hand
+    Env(EnvArgs),
     /// Stand before a store as a proxy that can be broken over HTTP
     Proxy(ProxyArgs),
     /// Say what is here, what is missing, and what to do
     Doctor(DoctorArgs),
     /// Find and remove what runs that died have left behind
     Sweep(SweepArgs),
+    /// Print the JSON schema of record.json
+    Schema,
+    /// Print a script that completes commands, options and criteria in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page of touchstone, or of one of its commands
+    Man(ManArgs),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -40,6 +54,7 @@ Examples:
   touchstone check HLTH RECON-1 --subject my-service.toml --provider process
   touchstone check HLTH-2 --repeat 20 --seed 0x2a
   touchstone check KV-1 --env LOG_LEVEL=debug --verbose
+  touchstone check CACHE-6 --keep-on-fail
   touchstone check --profile release --list";
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +83,10 @@ pub(crate) struct CheckArgs {
     /// Start nothing new after the first scenario that does not pass
     #[arg(long)]
     pub(crate) fail_fast: bool,
+
+    /// Leave the stores of the first scenarios that fail running, to be looked into; see `touchstone env`
+    #[arg(long)]
+    pub(crate) keep_on_fail: bool,
 
     /// Environment for the subject, over the manifest's; values of secrets are not printed
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
@@ -110,6 +129,22 @@ pub(crate) struct MutantsArgs {
     pub(crate) list: bool,
 }
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  touchstone explain HLTH-2
+  touchstone explain RECON --subject my-service.toml";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// Criteria or areas
+    #[arg(required = true)]
+    pub(crate) filters: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) subject: SubjectArgs,
+}
+
 const PROXY_EXAMPLES: &str = "\
 Examples:
   touchstone proxy --listen 127.0.0.1:6380 --upstream 127.0.0.1:6379 --protocol redis
@@ -137,6 +172,22 @@ pub(crate) struct ProxyArgs {
     /// What it is called in the API
     #[arg(long, default_value = "proxy", requires = "listen")]
     pub(crate) name: String,
+
+    /// End TLS here, with this certificate (PEM); without it TLS passes on untouched, and is not decoded
+    #[arg(long, value_name = "FILE", requires = "tls_key", requires = "listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Speak TLS to the upstream, and trust this authority (PEM)
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(crate) upstream_tls_ca: Option<PathBuf>,
+
+    /// The name in its certificate [default: the host of --upstream]
+    #[arg(long, value_name = "NAME", requires = "upstream_tls_ca")]
+    pub(crate) upstream_tls_name: Option<String>,
 
     /// Proxies to open, as JSON: [{"name": .., "listen": .., "upstream": .., "protocol": ..}]
     #[arg(long, value_name = "FILE")]
@@ -180,7 +231,7 @@ pub(crate) struct DoctorArgs {
 }
 
 const SWEEP_EXAMPLES: &str = "\
-Runs whose owner lives are never touched. Exit codes: 0 nothing is left, 3 something could not be removed.";
+Runs whose owner lives are never touched, and what was kept on purpose only with --kept. Exit codes: 0 nothing is left, 3 something could not be removed.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SWEEP_EXAMPLES)]
@@ -192,6 +243,23 @@ pub(crate) struct SweepArgs {
     /// Remove also what carries the mark of a run but does not name its owner
     #[arg(long)]
     pub(crate) all: bool,
+
+    /// Remove also what was kept on purpose, by `env up` or `check --keep-on-fail`
+    #[arg(long)]
+    pub(crate) kept: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Of which command, for instance `check` or `env up`; of touchstone itself when none is given
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

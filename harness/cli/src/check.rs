@@ -21,7 +21,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
     let manifest = plan::manifest(&args.subject.path)?;
     sweep::silently()?;
-    let (provider, provider_reason) = provider::choose(&args.provider, &manifest)?;
+    let (provider, provider_reason) = provider::choose(&args.provider, Some(&manifest))?;
     let run_id = plan::run_id();
     let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
     let folder = RunFolder::create(&args.run.report_dir, &run_id, step_summary)?;
@@ -47,6 +47,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         jobs: args.run.jobs.unwrap_or(plan::JOBS_DEFAULT).into(),
         repeat: args.repeat,
         fail_fast: args.fail_fast,
+        keep_on_fail: args.keep_on_fail,
         seed: plan::seed(args.run.seed),
         report_dir,
         command: plan::command(&args.subject, &args.provider),

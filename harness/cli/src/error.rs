@@ -3,6 +3,7 @@
 use crate::output::complain;
 use touchstone_core::ExitCode;
 use touchstone_engine::environment::EnvironmentError;
+use touchstone_engine::kept::KeptError;
 use touchstone_engine::run::RunError;
 use touchstone_engine::subject::SubjectError;
 use touchstone_engine::subject::manifest::ManifestError;
@@ -35,11 +36,20 @@ fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<UsageError>() || error.is::<ManifestError>() || error.is::<RunFolderError>() {
         return ExitCode::Usage;
     }
-    match error.downcast_ref::<RunError>() {
-        Some(RunError::Environment(error)) => of_environment(error),
-        Some(RunError::Scope(_) | RunError::Thread(_)) => ExitCode::Environment,
-        None if error.is::<EnvironmentMissing>() => ExitCode::Environment,
-        None => ExitCode::HarnessBug,
+    match (environment_in(error), error.downcast_ref::<RunError>()) {
+        (Some(error), _) => of_environment(error),
+        (None, Some(_)) => ExitCode::Environment,
+        _ if error.is::<EnvironmentMissing>() || error.is::<KeptError>() => ExitCode::Environment,
+        _ => ExitCode::HarnessBug,
+    }
+}
+
+/// The environment's own error, whichever command it has ended.
+fn environment_in(error: &anyhow::Error) -> Option<&EnvironmentError> {
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(RunError::Environment(error)), _) => Some(error),
+        (_, Some(KeptError::Environment(error))) => Some(error),
+        _ => None,
     }
 }
 
@@ -55,8 +65,8 @@ fn of_environment(error: &EnvironmentError) -> ExitCode {
 
 /// What to do, where the error itself does not say.
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    match error.downcast_ref::<RunError>() {
-        Some(RunError::Environment(error)) if of_environment(error) == ExitCode::Environment => {
+    match environment_in(error) {
+        Some(error) if of_environment(error) == ExitCode::Environment => {
             Some("`touchstone doctor` says what is here and what is missing")
         }
         _ => match error.downcast_ref::<ManifestError>() {

@@ -3,7 +3,10 @@
 mod args;
 mod check;
 mod doctor;
+mod env;
 mod error;
+mod explain;
+mod generate;
 mod mutants;
 mod output;
 mod plan;
@@ -23,9 +26,14 @@ fn main() -> ExitCode {
     let ended = std::panic::catch_unwind(|| match &args.command {
         Command::Check(args) => check::check(args),
         Command::Mutants(args) => mutants::mutants(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Env(args) => env::env(&args.command),
         Command::Proxy(args) => proxy::proxy(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Sweep(args) => sweep::sweep(args),
+        Command::Schema => generate::schema(),
+        Command::Completions(args) => generate::completions(args),
+        Command::Man(args) => generate::man(args),
     });
     let code = match ended {
         Ok(ended) => ended.unwrap_or_else(|error| error::report(&error)),

@@ -9,7 +9,7 @@ use touchstone_engine::subject::Manifest;
 /// The provider, and the reason for the record.
 pub(crate) fn choose(
     args: &ProviderArgs,
-    manifest: &Manifest,
+    manifest: Option<&Manifest>,
 ) -> anyhow::Result<(Provider, String)> {
     let asked = Asked {
         redis_server: args.servers.redis_server.clone(),
@@ -54,9 +54,9 @@ pub(crate) fn overrides(args: &ImageArgs, manifest: Option<&Manifest>) -> docker
 /// Docker with its images, or why not.
 fn docker(
     args: &ImageArgs,
-    manifest: &Manifest,
+    manifest: Option<&Manifest>,
 ) -> anyhow::Result<Result<(Provider, String), docker::Why>> {
-    let overrides = overrides(args, Some(manifest));
+    let overrides = overrides(args, manifest);
     Ok(crate::runtime()?.block_on(async {
         let version = docker::engine_answers().await?;
         let images = docker::choose_images(&overrides).await?;

@@ -9,10 +9,17 @@ use touchstone_engine::sweep::{self, LeftRun, Owner};
 /// Finds, removes, and says what was found and removed.
 pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     crate::runtime()?.block_on(async {
-        let (found, no_containers) = look().await;
+        let Seen {
+            found,
+            no_containers,
+        } = look().await;
+        let judge = Judge {
+            args,
+            saw_containers: no_containers.is_none(),
+        };
         let mut problems = Vec::new();
         for run in &found {
-            let (word, is_to_go) = fate(run, args);
+            let (word, is_to_go) = judge.fate(run);
             output::print(&told(run, &word))?;
             if is_to_go && !args.dry_run {
                 problems.extend(sweep::remove(run).await);
@@ -22,11 +29,11 @@ pub(crate) fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
             output::print(&format!("Containers were not looked for: {why}\n"))?;
         }
         if args.dry_run {
-            let count = found.iter().filter(|run| fate(run, args).1).count();
+            let count = found.iter().filter(|run| judge.fate(run).1).count();
             output::print(&dry_ending(count))?;
             return Ok(ExitCode::Holds);
         }
-        ending(&found, args, problems).await
+        ending(&found, &judge, problems).await
     })
 }
 
@@ -39,28 +46,55 @@ pub(crate) fn silently() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Everything of every run, and why containers are not among it if they are not.
-async fn look() -> (Vec<LeftRun>, Option<String>) {
-    let mut found = sweep::find(&base_dirs());
-    let containers = sweep::add_containers(&mut found).await;
-    (found, containers.err().map(|why| why.what))
+/// What a look has shown.
+struct Seen {
+    /// Everything of every run.
+    found: Vec<LeftRun>,
+    /// Why containers are not among it, if they are not.
+    no_containers: Option<String>,
 }
 
-/// What becomes of a run's things: a word for it, and whether they are to go.
-fn fate(run: &LeftRun, args: &SweepArgs) -> (String, bool) {
-    let removed = if args.dry_run {
-        "would remove"
-    } else {
-        "removing"
-    };
-    match run.owner {
-        Owner::Alive(pid) => (format!("in use by pid {pid}"), false),
-        Owner::Dead => (removed.to_owned(), true),
-        Owner::Unknown if args.all => (format!("{removed}, its owner unknown"), true),
-        Owner::Unknown => (
-            "left alone, its owner unknown (--all removes it)".to_owned(),
-            false,
-        ),
+async fn look() -> Seen {
+    let mut found = sweep::find(&base_dirs());
+    let containers = sweep::add_containers(&mut found).await;
+    Seen {
+        found,
+        no_containers: containers.err().map(|why| why.what),
+    }
+}
+
+/// Decides what is to go.
+struct Judge<'a> {
+    args: &'a SweepArgs,
+    saw_containers: bool,
+}
+
+impl Judge<'_> {
+    /// What becomes of a run's things: a word for it, and whether they are to go.
+    fn fate(&self, run: &LeftRun) -> (String, bool) {
+        let removed = if self.args.dry_run {
+            "would remove"
+        } else {
+            "removing"
+        };
+        match run.owner {
+            Owner::Alive(pid) => (format!("in use by pid {pid}"), false),
+            Owner::Dead => (removed.to_owned(), true),
+            Owner::Kept if run.is_deserted(self.saw_containers) => {
+                (format!("{removed}, kept, but nothing of it runs"), true)
+            }
+            Owner::Kept if self.args.kept => (format!("{removed}, kept until now"), true),
+            Owner::Kept => (
+                "left alone, kept on purpose (`touchstone env down` or --kept removes it)"
+                    .to_owned(),
+                false,
+            ),
+            Owner::Unknown if self.args.all => (format!("{removed}, its owner unknown"), true),
+            Owner::Unknown => (
+                "left alone, its owner unknown (--all removes it)".to_owned(),
+                false,
+            ),
+        }
     }
 }
 
@@ -86,15 +120,15 @@ fn dry_ending(count: usize) -> String {
 /// Looks again, so that the last line is what was seen and not what was meant.
 async fn ending(
     before: &[LeftRun],
-    args: &SweepArgs,
+    judge: &Judge<'_>,
     mut problems: Vec<String>,
 ) -> anyhow::Result<ExitCode> {
-    let (after, _) = look().await;
-    for run in after.iter().filter(|run| fate(run, args).1) {
+    let after = look().await.found;
+    for run in after.iter().filter(|run| judge.fate(run).1) {
         // A run that has died since the first look is the next sweep's.
         if before
             .iter()
-            .any(|seen| seen.run_id == run.run_id && fate(seen, args).1)
+            .any(|seen| seen.run_id == run.run_id && judge.fate(seen).1)
         {
             let untold = |thing: &String| !problems.iter().any(|told| told.starts_with(thing));
             let things: Vec<String> = run.things().into_iter().filter(untold).collect();

@@ -1,5 +1,6 @@
 //! An acceptance criterion: a stable id, what must be seen, and the profile in which it first runs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +30,9 @@ impl Criterion {
 }
 
 /// Which criteria a run demands. Each profile contains the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Before a merge: fast, and no skip that the manifest does not declare.

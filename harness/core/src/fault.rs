@@ -1,5 +1,6 @@
 //! A fault as data: what was done, when, and the proof that it bit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub struct PlannedFault {
 /// Name, target and parameters are its *plan*: they follow from the scenario and its seed alone, so that two runs with
 /// one seed plan the same. What depends on time or luck (times, counts, ports, numbers of connections) belongs into
 /// `bite`, or nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultRecord {
     /// The fault's name, for instance `stop` or `latency`.
     pub name: String,

@@ -8,6 +8,7 @@ pub mod check;
 pub mod criterion;
 pub mod event;
 pub mod exit_code;
+pub mod exposition;
 pub mod fault;
 pub mod history;
 pub mod interleaving;

@@ -6,6 +6,7 @@ use crate::fault::{FaultRecord, PlannedFault};
 use crate::seed::Seed;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,9 +22,10 @@ pub use audit::{
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything about one run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// See [`SCHEMA_VERSION`].
+    /// Raised when a reader of an older version would misread the record.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
     /// The run's id; also the name of its report folder.
     pub run_id: String,
@@ -59,7 +61,7 @@ pub struct RunRecord {
 }
 
 /// Where the stores came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProviderRecord {
     /// `docker` or `process`.
     pub kind: String,
@@ -68,7 +70,7 @@ pub struct ProviderRecord {
 }
 
 /// The system under test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubjectRecord {
     /// Its name, from the manifest.
     pub name: String,
@@ -79,7 +81,7 @@ pub struct SubjectRecord {
 }
 
 /// What the run ran on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineRecord {
     /// Operating system and release.
     pub system: String,
@@ -92,7 +94,7 @@ pub struct MachineRecord {
 }
 
 /// max(longest scenario, total CPU time / cores): what no schedule can beat.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BoundRecord {
     /// The longest single attempt, in milliseconds.
     pub longest_scenario_ms: u64,
@@ -103,7 +105,7 @@ pub struct BoundRecord {
 }
 
 /// Everything about one attempt of one scenario.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioRecord {
     /// The criterion's id.
     pub criterion: String,
@@ -145,7 +147,7 @@ pub struct ScenarioRecord {
 }
 
 /// One step: what was done, and how long until the next one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     /// What was done.
     pub text: String,
@@ -156,7 +158,7 @@ pub struct StepRecord {
 }
 
 /// A deadline as applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadlineRecord {
     /// What had to happen in time.
     pub name: String,

@@ -1,10 +1,11 @@
 //! The answer for one criterion. Three values that judge, and one that says why nothing was judged.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What was found out about one criterion in one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Verdict {
     /// Every expectation held, every fault was seen to bite.
@@ -29,7 +30,7 @@ pub enum Verdict {
 }
 
 /// A broken expectation, told so that a reader need not open the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What had to be seen.
     pub expected: String,

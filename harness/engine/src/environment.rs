@@ -1,93 +1,35 @@
 //! The environment of one scenario: its own stores, proxies and instances. Nothing is shared with
 //! another scenario, so that any number of them may run side by side.
 
+mod error;
+mod plan;
+mod stores;
+mod tls;
+
+pub use error::EnvironmentError;
+pub use plan::{EnvironmentPlan, Overrides, Topology};
+pub(crate) use stores::{apply_schema, launch_stores};
+pub use tls::RedisLine;
+
 use crate::clock::Clock;
 use crate::fault::Ledger;
 use crate::instance::{Instance, Wiring};
-use crate::port::{NoFreePort, free_port};
+use crate::kept::{Keeper, KeptError};
+use crate::listener;
+use crate::port::{free_port, is_free};
 use crate::process_tree;
-use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyError, ProxyThread, StallLog};
+use crate::proxy::{Protocol, Proxy, ProxyConfig, ProxyThread, StallLog};
 use crate::reaper::{ENVIRONMENT_MARKER, RUN_MARKER};
 use crate::run::EventSender;
-use crate::scope::{RunScope, ScopeError};
-use crate::store::{Provider, SUPERUSER, ServerSpec, Store, StoreError, StoreKind};
+use crate::store::{ServerSpec, ServerTls, Store, StoreError, StoreKind};
 use crate::subject::SubjectError;
-use crate::subject::manifest::{Manifest, Template};
+use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use touchstone_core::Seed;
 use touchstone_core::redact::Redactor;
-
-/// Why an environment, or a part of it, could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
-    /// A store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A proxy.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-    /// The private directory.
-    #[error(transparent)]
-    Scope(#[from] ScopeError),
-    /// A port for the subject.
-    #[error(transparent)]
-    Port(#[from] NoFreePort),
-    /// The SQL of the manifest's schema cannot be read.
-    #[error("cannot read the schema {}; correct `stores.postgres_schema` in the manifest", .path.display())]
-    Schema {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Postgres does not accept the SQL of the manifest's schema.
-    #[error("Postgres refuses the schema {}; correct it, or `stores.postgres_schema` in the manifest", .path.display())]
-    SchemaRefused {
-        /// Which file.
-        path: PathBuf,
-        /// What Postgres says.
-        source: tokio_postgres::Error,
-    },
-    /// The subject: the only one that may be the subject's own fault.
-    #[error(transparent)]
-    Subject(#[from] SubjectError),
-}
-
-/// What an environment is made from.
-#[derive(Debug, Clone)]
-pub struct EnvironmentPlan {
-    /// A name that is unique in the run, for instance `HLTH-2-1`.
-    pub name: String,
-    /// The run.
-    pub scope: Arc<RunScope>,
-    /// Where the stores come from.
-    pub provider: Arc<Provider>,
-    /// The subject's manifest.
-    pub manifest: Arc<Manifest>,
-    /// Environment that the command line adds to the subject's.
-    pub extra_env: BTreeMap<String, String>,
-    /// What random choices of faults follow from.
-    pub seed: Seed,
-    /// The scenario's clock.
-    pub clock: Clock,
-}
-
-/// What one instance is started with instead of what the manifest says.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// Environment, by variable.
-    pub env: BTreeMap<String, String>,
-    /// The same with the placeholders of the manifest's `subject.env`.
-    pub templates: BTreeMap<String, Template>,
-    /// Variables of the manifest that are not set at all.
-    pub unset: Vec<String>,
-    /// Values of placeholders, for instance `redis.password`.
-    pub placeholders: BTreeMap<String, String>,
-}
 
 /// Stores, proxies and instances of one scenario.
 #[derive(Debug)]
@@ -100,6 +42,8 @@ pub struct Environment {
     proxies: ProxyThread,
     wirings: Mutex<Vec<Arc<Wiring>>>,
     instances: Mutex<Vec<Arc<Instance>>>,
+    /// Beside the passwords of the stores.
+    secrets: Mutex<Vec<String>>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -107,24 +51,28 @@ impl Environment {
     /// The same outside of a run, for a benchmark: nobody is told of what happens in it.
     pub async fn start_unwatched(plan: EnvironmentPlan) -> Result<Self, EnvironmentError> {
         let ledger = Arc::new(Ledger::new(plan.clock, EventSender::to_nobody(&plan.name)));
-        Self::start(plan, ledger).await
+        Self::start(plan, Topology::Plain, ledger).await
     }
 
     /// Starts both stores, side by side, and the proxy thread. No instance yet.
     pub(crate) async fn start(
         plan: EnvironmentPlan,
+        topology: Topology,
         ledger: Arc<Ledger>,
     ) -> Result<Self, EnvironmentError> {
-        let (redis, postgres) = tokio::join!(
-            launch(&plan, StoreKind::Redis),
-            launch(&plan, StoreKind::Postgres)
-        );
-        let (redis, postgres) = match (redis, postgres) {
-            (Ok(redis), Ok(postgres)) => (Arc::new(redis), Arc::new(postgres)),
-            (redis, postgres) => return Err(remove_and_report(redis, postgres).await),
+        let tls = match topology {
+            Topology::Plain => None,
+            Topology::Tls {
+                demands_client_certificate,
+            } => Some(ServerTls {
+                authority: plan.scope.authority()?,
+                demands_client_certificate,
+            }),
         };
+        let stores = launch_stores(&plan.name, &plan.scope, &plan.provider, tls).await?;
+        let [redis, postgres] = stores.map(Arc::new);
         let proxies = ProxyThread::spawn(&format!("proxy {}", plan.name))?;
-        let (wirings, instances) = Default::default();
+        let (wirings, instances, secrets) = Default::default();
         let environment = Self {
             plan,
             redis,
@@ -133,9 +81,11 @@ impl Environment {
             proxies,
             wirings,
             instances,
+            secrets,
             ledger,
         };
-        if let Err(error) = environment.apply_schema().await {
+        let manifest = &environment.plan.manifest;
+        if let Err(error) = apply_schema(manifest, &environment.postgres).await {
             environment.tear_down().await?;
             return Err(error);
         }
@@ -220,6 +170,9 @@ impl Environment {
         let redis = self.open_proxy(StoreKind::Redis, index).await?;
         let postgres = self.open_proxy(StoreKind::Postgres, index).await?;
         let wiring = Arc::new(Wiring::new(index, redis, postgres));
+        for kind in StoreKind::ALL {
+            wiring.lead_to(self.store(kind)).await?;
+        }
         self.wirings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -233,8 +186,14 @@ impl Environment {
         wiring: Arc<Wiring>,
         overrides: &Overrides,
     ) -> Result<Arc<Instance>, EnvironmentError> {
-        let http_port = free_port()?;
+        let http_port = self.http_port()?;
         let mut values = self.placeholder_values(http_port, &wiring);
+        let private_dir = self
+            .plan
+            .scope
+            .make_dir(&format!("{}-private", self.plan.name))?;
+        let private_dir = private_dir.display().to_string();
+        values.insert("private.dir".to_owned(), private_dir);
         values.extend(overrides.placeholders.clone());
         let mut environment: BTreeMap<String, String> = BTreeMap::new();
         for (name, template) in &self.plan.manifest.subject.env {
@@ -257,7 +216,13 @@ impl Environment {
             http_port,
             env: environment,
         };
-        let manifest = Arc::clone(&self.plan.manifest);
+        let mut manifest = Arc::clone(&self.plan.manifest);
+        if let Some(command) = &overrides.command {
+            Arc::make_mut(&mut manifest)
+                .subject
+                .command
+                .clone_from(command);
+        }
         let instance = Arc::new(Instance::start(wiring, manifest, &launch, self.plan.clock)?);
         self.instances
             .lock()
@@ -266,11 +231,28 @@ impl Environment {
         Ok(instance)
     }
 
+    /// A directory of this scenario alone, for what a subject is told to read.
+    pub fn private_dir(&self, name: &str) -> Result<PathBuf, EnvironmentError> {
+        let name = format!("{}-{name}", self.plan.name);
+        Ok(self.plan.scope.make_dir(&name)?)
+    }
+
+    /// Another secret that no artefact of this scenario must show, such as a password that it makes up.
+    pub fn add_secret(&self, secret: &str) {
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(secret.to_owned());
+    }
+
     /// Every secret that an artefact of this scenario must not show.
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::default();
         redactor.add(&self.redis.spec().password);
         redactor.add(&self.postgres.spec().password);
+        for secret in &*self.secrets.lock().unwrap_or_else(PoisonError::into_inner) {
+            redactor.add(secret);
+        }
         for (name, template) in &self.plan.manifest.subject.env {
             // With a placeholder in it, its secret is one of the two above.
             if template.placeholders().next().is_none() {
@@ -286,10 +268,7 @@ impl Environment {
     /// Ends the instances, then the stores, whatever state they are in. The first error is returned,
     /// after everything has been tried.
     pub async fn tear_down(&self) -> Result<(), StoreError> {
-        for instance in self.instances() {
-            instance.kill();
-        }
-        self.kill_orphans();
+        self.end_instances();
         let second = async {
             match self.second_redis.lock().await.take() {
                 Some(second) => second.remove().await,
@@ -299,6 +278,25 @@ impl Environment {
         let (redis, postgres, second) =
             tokio::join!(self.redis.remove(), self.postgres.remove(), second);
         redis.and(postgres).and(second)
+    }
+
+    /// Ends the instances and gives both stores up as they are. `false`, and nothing is done to the stores, if
+    /// enough of the run is kept already.
+    pub(crate) async fn leave_stores(&self, keeper: &Keeper) -> Result<bool, KeptError> {
+        self.end_instances();
+        if let Some(second) = self.second_redis.lock().await.take() {
+            second.remove().await?;
+        }
+        let stores = [&*self.redis, &*self.postgres];
+        let redis_database = self.plan.manifest.stores.redis_database;
+        keeper.keep(&self.plan.name, stores, redis_database).await
+    }
+
+    fn end_instances(&self) {
+        for instance in self.instances() {
+            instance.kill();
+        }
+        self.kill_orphans();
     }
 
     /// What a subject has started and left behind when it ended: no child of ours any more, but marked
@@ -314,20 +312,6 @@ impl Environment {
         }
     }
 
-    async fn apply_schema(&self) -> Result<(), EnvironmentError> {
-        let Some(schema) = &self.plan.manifest.stores.postgres_schema else {
-            return Ok(());
-        };
-        let path = self.plan.manifest.resolve(schema);
-        let sql = match std::fs::read_to_string(&path) {
-            Ok(sql) => sql,
-            Err(source) => return Err(EnvironmentError::Schema { path, source }),
-        };
-        let client = self.postgres.postgres().await?;
-        let refused = |source| EnvironmentError::SchemaRefused { path, source };
-        client.batch_execute(&sql).await.map_err(refused)
-    }
-
     async fn open_proxy(&self, kind: StoreKind, index: usize) -> Result<Proxy, EnvironmentError> {
         let name = format!("{kind} of instance {index}");
         let seed = self.plan.seed.derive(&name);
@@ -341,9 +325,25 @@ impl Environment {
             protocol,
             listen: None,
         };
-        let proxy = self.proxies.open(config).await?;
-        proxy.set_upstream(self.store(kind).address().await).await?;
-        Ok(proxy)
+        Ok(self.proxies.open(config).await?)
+    }
+
+    /// Where the next instance is to listen: anywhere free, or where the manifest says that it always does.
+    fn http_port(&self) -> Result<u16, EnvironmentError> {
+        let Some(fixed) = self.plan.manifest.subject.port else {
+            return Ok(free_port()?);
+        };
+        let port = fixed.get();
+        let lives = |instance: &Arc<Instance>| instance.exit().is_none();
+        if self.instances().iter().any(lives) {
+            return Err(EnvironmentError::FixedPort(port));
+        }
+        if is_free(port) {
+            return Ok(port);
+        }
+        let by = listener::on(port).map(|listener| listener.to_string());
+        let by = by.unwrap_or_else(|| "somebody".to_owned());
+        Err(SubjectError::FixedPortTaken { port, by }.into())
     }
 
     fn placeholder_values(&self, http_port: u16, wiring: &Wiring) -> BTreeMap<String, String> {
@@ -370,41 +370,4 @@ impl Environment {
         }
         values
     }
-}
-
-async fn launch(plan: &EnvironmentPlan, kind: StoreKind) -> Result<Store, StoreError> {
-    let spec = ServerSpec {
-        kind,
-        run_id: plan.scope.run_id().to_owned(),
-        name: format!("{}-{kind}", plan.name),
-        // Not from the seed: whoever knows a seed must not know a password.
-        password: format!("pw{:032x}", rand::random::<u128>()),
-        user: match kind {
-            StoreKind::Redis => "default".to_owned(),
-            StoreKind::Postgres => SUPERUSER.to_owned(),
-        },
-        database: "postgres".to_owned(),
-        extra_args: Vec::new(),
-    };
-    Store::launch(spec, &plan.provider, &plan.scope).await
-}
-
-/// One of two stores failed: the other must not stay behind.
-async fn remove_and_report(
-    redis: Result<Store, StoreError>,
-    postgres: Result<Store, StoreError>,
-) -> EnvironmentError {
-    let mut first_error = None;
-    for store in [redis, postgres] {
-        match store {
-            Ok(store) => {
-                // The error of the other store is the one to tell.
-                let _ = store.remove().await;
-            }
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    first_error.expect("at least one of the two failed").into()
 }

@@ -4,14 +4,15 @@ use crate::clock::Clock;
 use crate::listener::{self, Listener};
 use crate::poll::{Look, TimedOut, poll_until};
 use crate::process_tree;
-use crate::proxy::Proxy;
-use crate::store::StoreKind;
+use crate::proxy::{Proxy, ProxyError};
+use crate::store::{Store, StoreKind};
 use crate::subject::log::Log;
 use crate::subject::manifest::Manifest;
 use crate::subject::process::LaunchPlan;
 use crate::subject::{ExitSeen, HttpClient, Subject, SubjectError};
 use nix::sys::signal::Signal;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub struct Wiring {
     pub index: usize,
     redis: Proxy,
     postgres: Proxy,
+    /// Whether the Redis proxy leads to the port with TLS.
+    to_tls_port: AtomicBool,
 }
 
 impl Wiring {
@@ -33,7 +36,29 @@ impl Wiring {
             index,
             redis,
             postgres,
+            to_tls_port: AtomicBool::new(false),
         }
+    }
+
+    /// Leads the proxy to where the store listens now.
+    pub(crate) async fn lead_to(&self, store: &Store) -> Result<(), ProxyError> {
+        let with_tls = store.kind() == StoreKind::Redis && self.to_tls_port.load(Ordering::Relaxed);
+        let upstream = if with_tls {
+            store.tls_address().await
+        } else {
+            store.address().await
+        };
+        self.proxy(store.kind()).set_upstream(upstream).await
+    }
+
+    /// The same, from now on to the port with TLS or to the plain one.
+    pub(crate) async fn lead_to_tls(
+        &self,
+        store: &Store,
+        with_tls: bool,
+    ) -> Result<(), ProxyError> {
+        self.to_tls_port.store(with_tls, Ordering::Relaxed);
+        self.lead_to(store).await
     }
 
     /// The proxy to a store.

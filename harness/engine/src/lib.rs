@@ -6,6 +6,7 @@ pub mod clock;
 pub mod environment;
 pub mod fault;
 pub mod instance;
+pub mod kept;
 pub mod listener;
 pub mod machine;
 pub mod poll;
@@ -22,7 +23,9 @@ mod starvation;
 pub mod store;
 pub mod subject;
 pub mod sweep;
-mod witness;
+pub mod tls;
+
+pub mod witness;
 
 /// An error with its causes, in one line. Errors carry their cause in `source()`, not in their text.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

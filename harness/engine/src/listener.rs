@@ -3,7 +3,7 @@
 //! Two harnesses on one machine may choose the same free port in the same moment. The subject of the
 //! second then ends because its port is taken, or, worse, the first one's answers for it.
 
-use crate::process_tree;
+use crate::process_tree::{self, ProcessSeen};
 use std::fmt;
 use std::fs;
 
@@ -32,20 +32,32 @@ impl fmt::Display for Listener {
 ///
 /// Younger ones are not strangers: a subject may hand its port to a child, or to a container's proxy.
 pub fn stranger(port: u16, (given_to, start_ticks): (i32, u64)) -> Option<Listener> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .flat_map(|table| listening(&fs::read_to_string(table).unwrap_or_default(), port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+    let sockets = sockets_on(port);
     if sockets.is_empty() || holds(given_to, &sockets) {
         return None;
     }
-    let older = process_tree::all()
-        .into_iter()
-        .filter(|process| process.start_ticks < start_ticks);
-    older
-        .map(|process| process.pid)
-        .find(|pid| holds(*pid, &sockets))
+    holder(&sockets, |process| process.start_ticks < start_ticks)
+}
+
+/// Who listens on a port; `None` if nobody does, or if it cannot be seen.
+pub fn on(port: u16) -> Option<Listener> {
+    holder(&sockets_on(port), |_| true)
+}
+
+fn sockets_on(port: u16) -> Vec<String> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .flat_map(|table| listening(&fs::read_to_string(table).unwrap_or_default(), port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect()
+}
+
+fn holder(sockets: &[String], is_meant: impl Fn(&ProcessSeen) -> bool) -> Option<Listener> {
+    let processes = process_tree::all().into_iter();
+    let pids = processes.filter(is_meant).map(|process| process.pid);
+    let holder = |pid: &i32| holds(*pid, sockets);
+    pids.filter(|_| !sockets.is_empty())
+        .find(holder)
         .map(|pid| Listener {
             pid,
             name: process_tree::name(pid),
@@ -105,10 +117,12 @@ mod tests {
         let own_start = process_tree::look(own_pid).expect("we live").start_ticks;
         let found = stranger(port, (1, own_start + 1)).expect("we listen");
         assert_eq!(found.pid, own_pid);
+        assert_eq!(on(port), Some(found));
         assert_eq!(stranger(port, (own_pid, own_start)), None, "its own port");
         assert_eq!(stranger(port, (1, own_start)), None, "we are no older");
         drop(socket);
         assert_eq!(stranger(port, (1, own_start + 1)), None, "closed");
+        assert_eq!(on(port), None, "closed");
     }
 
     #[test]

@@ -1,26 +1,29 @@
 //! What a scenario is, and what it has in its hands while it runs.
 
+mod stop;
+
+pub use stop::{OrFail, Stop, demand, expect};
+
 use crate::clock::Clock;
-use crate::environment::{Environment, EnvironmentError, EnvironmentPlan};
+use crate::environment::{Environment, EnvironmentError, EnvironmentPlan, Topology};
 use crate::fault::Ledger;
 use crate::instance::Instance;
-use crate::poll::TimedOut;
 use crate::prober::Prober;
-use crate::proxy::{ProxyError, StallLog};
+use crate::proxy::StallLog;
 use crate::run::EventSender;
 use crate::starvation::StarvationMonitor;
-use crate::store::{StoreError, StoreKind};
+use crate::store::StoreKind;
+use crate::subject::CallError;
 use crate::subject::health::Watched;
 use crate::subject::manifest::{Deadlines, HealthSection, Manifest, OperationName};
-use crate::subject::{CallError, SubjectError};
-use crate::witness::StoreWitness;
+use crate::witness::{StoreWitness, Witness};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use touchstone_core::event::RunEventKind;
 use touchstone_core::record::{DeadlineRecord, StepRecord};
-use touchstone_core::{Criterion, Finding, Seed, Verdict};
+use touchstone_core::{Criterion, Seed};
 
 /// The code that checks one criterion.
 #[derive(Debug, Clone, Copy)]
@@ -32,162 +35,6 @@ pub struct Scenario {
     pub expected: Duration,
     /// Checks it. `Ok` means that every expectation held.
     pub run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<(), Stop>>,
-}
-
-/// Why a scenario stops before its end.
-#[derive(Debug)]
-pub enum Stop {
-    /// The subject broke an expectation.
-    Fail(Finding),
-    /// The subject broke an expectation, and no delay of anybody's can have made it look so: something is in the store
-    /// that may never be there, for instance. Neither a stall of ours nor a fault that did not bite is an excuse.
-    Proven(Finding),
-    /// It cannot be told.
-    Unknown {
-        /// Why.
-        reason: String,
-        /// Whether an environment could not be had at all.
-        environment_failed: bool,
-    },
-    /// The subject does not have what the criterion is about.
-    Skip {
-        /// What is missing.
-        reason: String,
-        /// Whether the manifest says so.
-        declared: bool,
-    },
-}
-
-impl Stop {
-    /// The subject broke an expectation.
-    pub fn fail(expected: impl Into<String>, seen: impl Into<String>) -> Self {
-        Stop::Fail(Finding::new(expected, seen))
-    }
-
-    /// A failure that does not depend on when anything happened.
-    #[must_use]
-    pub fn whatever_stalled(self) -> Self {
-        match self {
-            Stop::Fail(finding) => Stop::Proven(finding),
-            other => other,
-        }
-    }
-
-    /// It cannot be told.
-    pub fn unknown(reason: impl Into<String>) -> Self {
-        Stop::Unknown {
-            reason: reason.into(),
-            environment_failed: false,
-        }
-    }
-}
-
-impl From<EnvironmentError> for Stop {
-    fn from(error: EnvironmentError) -> Self {
-        match error {
-            EnvironmentError::Subject(error) => error.into(),
-            other => Stop::Unknown {
-                reason: crate::error_chain(&other),
-                environment_failed: true,
-            },
-        }
-    }
-}
-
-impl From<SubjectError> for Stop {
-    fn from(error: SubjectError) -> Self {
-        if error.is_of_subject() {
-            return Stop::Fail(error.finding());
-        }
-        Stop::Unknown {
-            reason: crate::error_chain(&error),
-            environment_failed: true,
-        }
-    }
-}
-
-impl From<CallError> for Stop {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::NotMapped(name) => Stop::Skip {
-                reason: format!("the manifest maps no operation `{}`", name.key()),
-                declared: false,
-            },
-            CallError::BadRequest { .. } => Stop::unknown(error.to_string()),
-            _ => Stop::fail("an answer", error.to_string()),
-        }
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Stop::Unknown {
-            reason: crate::error_chain(&error),
-            environment_failed: true,
-        }
-    }
-}
-
-impl From<ProxyError> for Stop {
-    fn from(error: ProxyError) -> Self {
-        Stop::unknown(crate::error_chain(&error))
-    }
-}
-
-impl From<redis::RedisError> for Stop {
-    fn from(error: redis::RedisError) -> Self {
-        Stop::unknown(format!("the harness's own look into Redis failed: {error}"))
-    }
-}
-
-impl From<tokio_postgres::Error> for Stop {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let error = crate::error_chain(&error);
-        Stop::unknown(format!(
-            "the harness's own look into Postgres failed: {error}"
-        ))
-    }
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Stop::unknown(format!("the harness itself failed: {error}"))
-    }
-}
-
-/// Turns what was waited for in vain into a failure of the subject.
-pub trait OrFail<T> {
-    /// The subject should have done this in time.
-    fn or_fail(self, expected: impl Into<String>) -> Result<T, Stop>;
-}
-
-impl<T> OrFail<T> for Result<T, TimedOut> {
-    fn or_fail(self, expected: impl Into<String>) -> Result<T, Stop> {
-        self.map_err(|timeout| Stop::fail(expected, timeout.to_string()))
-    }
-}
-
-/// A check's verdict as the end, or not, of a scenario.
-pub fn demand(verdict: Verdict) -> Result<(), Stop> {
-    match verdict {
-        Verdict::Pass => Ok(()),
-        Verdict::Fail(finding) => Err(Stop::Fail(finding)),
-        Verdict::Unknown { reason, .. } => Err(Stop::unknown(reason)),
-        Verdict::Skipped { reason, declared } => Err(Stop::Skip { reason, declared }),
-    }
-}
-
-/// Ends the scenario as failed unless the expectation holds.
-pub fn expect(
-    holds: bool,
-    expected: impl Into<String>,
-    seen: impl Into<String>,
-) -> Result<(), Stop> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Stop::fail(expected, seen))
-    }
 }
 
 /// What a scenario has in its hands. All methods take `&self`, so that futures of one scenario can
@@ -205,7 +52,7 @@ pub struct Context {
     /// The stall monitors of the probers' threads.
     pub(crate) probers: Mutex<Vec<StallLog>>,
     /// Asks the stores whether they answer at all, from their start on.
-    pub(crate) witness: Mutex<StoreWitness>,
+    pub(crate) witness: Mutex<Option<StoreWitness>>,
     /// Looks whether stores and subject get a processor, from the stores' start on.
     pub(crate) starvation: Mutex<StarvationMonitor>,
 }
@@ -255,9 +102,14 @@ impl Context {
     /// In a task of its own: an interruption drops the scenario, and a start that is dropped in the
     /// middle would leave the container that the engine goes on to create.
     pub async fn stores(&self) -> Result<Arc<Environment>, Stop> {
+        self.stores_like(Topology::Plain).await
+    }
+
+    /// The same with stores of another kind.
+    pub async fn stores_like(&self, topology: Topology) -> Result<Arc<Environment>, Stop> {
         self.step("start the stores");
         let mut slot = Arc::clone(&self.environment).lock_owned().await;
-        let start = Environment::start(self.plan.clone(), Arc::clone(&self.ledger));
+        let start = Environment::start(self.plan.clone(), topology, Arc::clone(&self.ledger));
         let task = tokio::spawn(async move {
             let environment = Arc::new(start.await?);
             *slot = Some(Arc::clone(&environment));
@@ -269,9 +121,18 @@ impl Context {
         };
         self.measure_from_now();
         let stores = StoreKind::ALL.map(|kind| Arc::clone(environment.store(kind)));
-        *lock(&self.witness) = StoreWitness::start(stores, self.clock());
+        let ledger = Arc::clone(&self.ledger);
+        *lock(&self.witness) = Some(StoreWitness::start(stores, self.clock(), ledger));
         *lock(&self.starvation) = StarvationMonitor::start(&environment, self.clock());
         Ok(environment)
+    }
+
+    /// What the stores were seen to do since they were started, for a scenario that can leave out what slow stores have
+    /// disturbed. The executor asks it anyway when a scenario has failed.
+    pub fn witness(&self) -> Result<Witness, Stop> {
+        let witness = lock(&self.witness);
+        let witness = witness.as_ref().map(|asking| asking.witness().clone());
+        witness.ok_or_else(|| Stop::unknown("no store was started"))
     }
 
     /// Stalls of our own threads, and slow stores, count from now on: for a scenario that has started more than one

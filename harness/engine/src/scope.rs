@@ -2,15 +2,20 @@
 
 use crate::process_tree;
 use crate::reaper::Reaper;
+use crate::tls::{Authority, AuthorityError};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a run's private directory is called, before the run id.
 pub const DIR_PREFIX: &str = "touchstone-";
-/// The file in it that names the owning process as `pid:start_ticks`.
+/// The file in it that names the owning process as `pid:start_ticks`, or says [`KEPT`].
 pub const OWNER_FILE: &str = "owner";
+/// Stands where an owner would: nobody's process has to live, since this was kept on purpose.
+pub const KEPT: &str = "kept";
 
 /// Stores that are small and short-lived do well in memory, if there is room for this much.
 pub const MEMORY_NEEDED_BYTES: u64 = 512 * 1024 * 1024;
@@ -32,17 +37,30 @@ pub enum ScopeError {
 }
 
 /// One run: everything that it starts carries its id, everything that it writes lies in its directory.
-/// Dropping it removes the directory.
+/// Dropping it removes the directory, unless it was kept.
 #[derive(Debug)]
 pub struct RunScope {
     run_id: String,
     dir: PathBuf,
+    authority: Mutex<Option<Arc<Authority>>>,
+    owner: String,
+    is_kept: AtomicBool,
     _reaper: Reaper,
 }
 
 impl RunScope {
     /// Makes the private directory and starts the reaper.
     pub fn create(run_id: &str, with_docker: bool) -> Result<Self, ScopeError> {
+        Self::owned_by(own_identity(), run_id, with_docker)
+    }
+
+    /// The same for what is meant to outlive us: containers and processes carry [`KEPT`] from their start, since
+    /// a label cannot be changed later. Until [`RunScope::keep`] all of it goes with us all the same.
+    pub fn create_to_keep(run_id: &str, with_docker: bool) -> Result<Self, ScopeError> {
+        Self::owned_by(KEPT.to_owned(), run_id, with_docker)
+    }
+
+    fn owned_by(owner: String, run_id: &str, with_docker: bool) -> Result<Self, ScopeError> {
         let base = base_dirs().into_iter().find(|base| has_room(base));
         let base = base.unwrap_or_else(std::env::temp_dir);
         let dir = base.join(format!("{DIR_PREFIX}{run_id}"));
@@ -61,8 +79,27 @@ impl RunScope {
         Ok(Self {
             run_id: run_id.to_owned(),
             dir,
+            authority: Mutex::default(),
+            owner,
+            is_kept: AtomicBool::new(false),
             _reaper: reaper,
         })
+    }
+
+    /// What names the owner in everything that is started.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// From now on the private directory, and what runs in it, stays when we end. A reaper that has to act, because
+    /// we are killed before, removes it all the same.
+    pub fn keep(&self) {
+        self.is_kept.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it stays.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::SeqCst)
     }
 
     /// The run's id.
@@ -73,6 +110,19 @@ impl RunScope {
     /// The private directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The run's certificate authority, made when it is first asked for.
+    pub fn authority(&self) -> Result<Arc<Authority>, AuthorityError> {
+        let mut slot = self
+            .authority
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*slot {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(Authority::create(&self.dir.join("tls"))?);
+        Ok(Arc::clone(slot.insert(made)))
     }
 
     /// Makes a directory inside the private one, searchable for the stores' user.
@@ -90,8 +140,11 @@ impl RunScope {
 
 impl Drop for RunScope {
     fn drop(&mut self) {
-        // What is left behind here is found by the next sweep.
-        let _ = remove_private_dir(&self.dir);
+        // What is left behind here, or named with a dead owner, is found by the next sweep.
+        let _ = match self.is_kept() {
+            true => fs::write(self.dir.join(OWNER_FILE), KEPT),
+            false => remove_private_dir(&self.dir),
+        };
     }
 }
 
@@ -177,5 +230,19 @@ mod tests {
         assert!(!owner_lives("1:1"));
         drop(scope);
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_kept_stays_and_names_no_process_any_more() {
+        let run_id = format!("test-kept-{}", std::process::id());
+        let scope = RunScope::create_to_keep(&run_id, false).expect("scope");
+        let dir = scope.dir().to_owned();
+        let owner = fs::read_to_string(dir.join(OWNER_FILE)).expect("owner file");
+        assert!(owner_lives(&owner), "until then it is ours: {owner}");
+        scope.keep();
+        drop(scope);
+        let owner = fs::read_to_string(dir.join(OWNER_FILE)).expect("owner file");
+        assert_eq!(owner, KEPT);
+        remove_private_dir(&dir).expect("it can be removed");
     }
 }

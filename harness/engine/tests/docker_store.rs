@@ -39,6 +39,7 @@ impl Run {
             user: "touchstone".to_owned(),
             database: "app".to_owned(),
             extra_args: Vec::new(),
+            tls: None,
         }
     }
 
@@ -310,7 +311,7 @@ fn a_failed_start_leaves_no_container_and_tells_no_password() {
     with_engine(|run| async {
         let spec = run.spec(StoreKind::Redis, "failed");
         let missing = ImageRef::parse("touchstone/no-such-image:0");
-        let error = DockerServer::launch(&spec, &missing)
+        let error = DockerServer::launch(&spec, &missing, run.scope.owner())
             .await
             .expect_err("no image");
         let text = touchstone_engine::error_chain(&error);

@@ -97,6 +97,7 @@ impl Session {
             user: SUPERUSER.to_owned(),
             database: "postgres".to_owned(),
             extra_args: Vec::new(),
+            tls: None,
         };
         let store = Store::launch(spec, &Provider::Process(Tools::find()?), &scope).await?;
         let upstream = store.address().await.ok_or("the server has an address")?;

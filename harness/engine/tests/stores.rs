@@ -1,10 +1,17 @@
 //! Real servers from the process provider: each operation does what it says, seen by a client.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use touchstone_core::Seed;
+use touchstone_engine::proxy::{PemIdentity, Protocol, ProxyConfig, ProxyThread, Tls, TlsClient};
 use touchstone_engine::scope::RunScope;
+use touchstone_engine::store::redis as redis_client;
 use touchstone_engine::store::tools::Tools;
-use touchstone_engine::store::{Provider, SUPERUSER, ServerSpec, ServerState, Store, StoreKind};
+use touchstone_engine::store::{
+    Provider, SUPERUSER, ServerSpec, ServerState, ServerTls, Store, StoreKind,
+};
+use touchstone_engine::tls::Authority;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -26,6 +33,7 @@ async fn launch(kind: StoreKind, scope: &RunScope) -> Result<Store, Box<dyn Erro
         user: SUPERUSER.to_owned(),
         database: "postgres".to_owned(),
         extra_args: Vec::new(),
+        tls: None,
     };
     Ok(Store::launch(spec, &Provider::Process(Tools::find()?), scope).await?)
 }
@@ -112,6 +120,61 @@ async fn a_frozen_server_is_silent_for_old_sessions_too_and_goes_on_when_thawed(
     Ok(())
 }
 
+/// Through a proxy that speaks TLS for it, as the client that stores are looked into with speaks none.
+async fn ping_by_tls(store: &Store, authority: &Authority) -> TestResult {
+    let thread = ProxyThread::spawn("tls")?;
+    let config = ProxyConfig {
+        name: "tls".to_owned(),
+        seed: Seed(1),
+        protocol: Protocol::Redis,
+        listen: None,
+    };
+    let proxy = thread.open(config).await?;
+    let client = PemIdentity {
+        chain: authority.client.certificate_pem.as_bytes(),
+        key: authority.client.key_pem.as_bytes(),
+    };
+    let tls = TlsClient::from_pem(authority.ca_pem.as_bytes(), "localhost", Some(client))?;
+    let tls = Tls {
+        subject: None,
+        store: Some(tls),
+    };
+    proxy.set_tls(tls).await?;
+    proxy.set_upstream(store.tls_address().await).await?;
+    let mut connection = redis_client::connect(proxy.address(), &store.spec().password, 0).await?;
+    redis::cmd("PING").exec_async(&mut connection).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn redis_speaks_tls_on_a_second_port_and_demands_a_certificate_also_after_a_restart()
+-> TestResult {
+    let scope = scope()?;
+    let authority = scope.authority()?;
+    let spec = ServerSpec {
+        kind: StoreKind::Redis,
+        run_id: scope.run_id().to_owned(),
+        name: "tls".to_owned(),
+        password: "pw12345".to_owned(),
+        user: String::new(),
+        database: String::new(),
+        extra_args: Vec::new(),
+        tls: Some(ServerTls {
+            authority: Arc::clone(&authority),
+            demands_client_certificate: true,
+        }),
+    };
+    let store = Store::launch(spec, &Provider::Process(Tools::find()?), &scope).await?;
+    ping_by_tls(&store, &authority).await?;
+    store.stop().await?;
+    assert_eq!(store.tls_address().await, None);
+    store.start().await?;
+    store.wait_ready().await?;
+    ping_by_tls(&store, &authority).await?;
+    store.remove().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_server_that_cannot_start_says_why_with_its_own_words() -> TestResult {
     let scope = scope()?;
@@ -123,6 +186,7 @@ async fn a_server_that_cannot_start_says_why_with_its_own_words() -> TestResult 
         user: String::new(),
         database: String::new(),
         extra_args: vec!["--no-such-setting".to_owned(), "1".to_owned()],
+        tls: None,
     };
     let error = Store::launch(spec, &Provider::Process(Tools::find()?), &scope).await;
     let text = error.err().ok_or("it started")?.to_string();

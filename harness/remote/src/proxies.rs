@@ -7,7 +7,7 @@ use crate::proxy::{ProxyView, RemoteProxy, Wanted, WireProtocol};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use touchstone_core::Seed;
-use touchstone_engine::proxy::{ProxyError, ProxyThread};
+use touchstone_engine::proxy::{ProxyError, ProxyThread, Tls};
 
 /// A proxy as it is written in a request or a file: Toxiproxy's fields, and the protocol.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,6 +27,9 @@ pub struct ProxySpec {
     /// What its bytes mean.
     #[serde(default)]
     pub protocol: WireProtocol,
+    /// Whether TLS ends here. Not over HTTP: whoever may break the line need not learn or choose a key.
+    #[serde(skip)]
+    pub tls: Tls,
 }
 
 /// What a change of a proxy may name.
@@ -108,6 +111,7 @@ impl Proxies {
             upstream: spec.upstream,
             enabled: spec.enabled.unwrap_or(true),
             protocol: spec.protocol,
+            tls: spec.tls,
         })
     }
 
@@ -148,6 +152,8 @@ impl Proxies {
             upstream: change.upstream.unwrap_or(before.upstream),
             enabled: Some(change.enabled.unwrap_or(before.enabled)),
             protocol: before.protocol,
+            // It keeps what it was opened with.
+            tls: Tls::default(),
         };
         let wanted = self.wanted(spec).await?;
         let Self {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use touchstone_core::Seed;
 use touchstone_engine::proxy::{
-    Cut, CutMode, NetworkFault, Protocol, Proxy, ProxyConfig, ProxyThread, Refuse,
+    Cut, CutMode, NetworkFault, Protocol, Proxy, ProxyConfig, ProxyThread, Refuse, Tls,
 };
 
 /// What the bytes of a proxy mean, as it is written.
@@ -42,6 +42,7 @@ pub(crate) struct Wanted {
     pub(crate) upstream: String,
     pub(crate) enabled: bool,
     pub(crate) protocol: WireProtocol,
+    pub(crate) tls: Tls,
 }
 
 /// A toxic in force.
@@ -67,6 +68,7 @@ pub(crate) struct RemoteProxy {
     pub(crate) name: String,
     upstream: String,
     protocol: WireProtocol,
+    tls: Tls,
     seed: Seed,
     /// While it is not enabled: nothing listens, and the port stays ours.
     refused: Option<NetworkFault>,
@@ -87,10 +89,12 @@ impl RemoteProxy {
         let seed = seed.derive(&format!("proxy {}", wanted.name));
         let proxy = open(thread, &wanted, seed).await?;
         proxy.set_upstream(Some(upstream)).await?;
+        proxy.set_tls(wanted.tls.clone()).await?;
         let mut opened = Self {
             name: wanted.name,
             upstream: wanted.upstream,
             protocol: wanted.protocol,
+            tls: wanted.tls,
             seed,
             refused: None,
             toxics: Vec::new(),
@@ -181,6 +185,7 @@ impl RemoteProxy {
             ));
         }
         let proxy = open(thread, wanted, self.seed).await?;
+        proxy.set_tls(self.tls.clone()).await?;
         let mut toxics = Vec::new();
         for held in &self.toxics {
             let toxic = held.toxic.clone();

@@ -12,6 +12,7 @@ pub mod junit;
 pub mod markdown;
 mod partial;
 pub mod sample;
+pub mod schema;
 mod sent;
 pub mod terminal;
 mod text;

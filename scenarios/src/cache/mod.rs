@@ -2,6 +2,7 @@
 
 mod absent;
 mod client;
+mod counters;
 mod fill;
 pub(crate) mod interleaving;
 mod invalidation;
@@ -10,6 +11,7 @@ mod postgres_traffic;
 mod stale_set;
 mod stampede;
 mod update;
+mod warm_up;
 
 use touchstone_engine::scenario::Scenario;
 
@@ -18,7 +20,10 @@ pub(crate) const ALL: &[Scenario] = &[
     absent::UNTIL_CREATED,
     update::NEVER_OLD,
     stale_set::NO_STALE_SET,
+    interleaving::NO_STALE_READ,
     invalidation::BY_PATTERN,
     stampede::SHARED,
     outage::WITHOUT_REDIS,
+    counters::COUNTED,
+    warm_up::BEFORE_READY,
 ];

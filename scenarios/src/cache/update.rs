@@ -2,7 +2,6 @@
 
 use super::client::Entity;
 use crate::store_view::StoreView;
-use crate::witness::Witness;
 use futures::FutureExt;
 use futures::future::{join, join_all};
 use std::collections::BTreeMap;
@@ -14,6 +13,7 @@ use touchstone_engine::instance::Instance;
 use touchstone_engine::scenario::{Context, Scenario, Stop, demand};
 use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::manifest::Template;
+use touchstone_engine::witness::Witness;
 
 const ROUNDS: usize = 20;
 const READERS: u32 = 4;
@@ -51,7 +51,7 @@ async fn never_old(context: &Context) -> Result<(), Stop> {
         instances: [first, second],
         store: StoreView::open(&environment).await?,
         entity_key,
-        witness: Witness::start(&environment).await?,
+        witness: context.witness()?,
     };
     context.step(format!(
         "{ROUNDS} rounds: prime the cache, update among readers, read on both instances"

@@ -9,15 +9,29 @@ use touchstone_engine::environment::{Environment, Overrides};
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 
-const WRONG_PASSWORD: &str = "wrong-password-canary";
-const POWERLESS_USER: &str = "powerless";
-const POWERLESS_PASSWORD: &str = "powerless-password-canary";
+const WRONG: &str = "wrong-password-canary";
+const LIMITED_PASSWORD: &str = "limited-password-canary";
+
+/// Users of the server's access control list, and what it allows them. All may log in and look at the server.
+const LIMITED_USERS: &[(&str, &[&str])] = &[
+    ("powerless", &["on", "-@all"]),
+    ("disabled", &["off", "~*", "&*", "+@all"]),
+    (
+        "greeter",
+        &["on", "~*", "&*", "-@all", "+@connection", "+info"],
+    ),
+    (
+        "reader",
+        &["on", "~*", "&*", "-@all", "+@connection", "+info", "+@read"],
+    ),
+    ("elsewhere", &["on", "~elsewhere:*", "&*", "+@all"]),
+];
 
 /// CONN-5.
-pub(super) const WRONG: Scenario = Scenario {
+pub(super) const REFUSED: Scenario = Scenario {
     criterion: Criterion {
         id: "CONN-5",
-        statement: "Wrong password, or a user that the ACL allows nothing: exit code 1 with the server's error, and no password anywhere in the output",
+        statement: "Wrong password, or a user whom the ACL does not allow what the service needs (nothing, no write, other keys; or disabled): exit code 1 with the server's error, and no password anywhere in the output",
         profile: Profile::Merge,
     },
     expected: Duration::from_secs(1),
@@ -27,36 +41,62 @@ pub(super) const WRONG: Scenario = Scenario {
 /// One attempt to start with bad credentials.
 struct BadCredentials {
     what: &'static str,
-    placeholders: &'static [(&'static str, &'static str)],
+    placeholders: Vec<(&'static str, &'static str)>,
     /// Parts of the server's own error, in lower case; one of them must be in the output.
     server_says: &'static [&'static str],
 }
 
-const ATTEMPTS: &[BadCredentials] = &[
+const NO_PERMISSION: &[&str] = &["noperm", "no permissions", "has no permission"];
+const WRONG_PASSWORD: &[&str] = &["wrongpass", "invalid username-password pair"];
+
+fn limited(
+    what: &'static str,
+    user: &'static str,
+    server_says: &'static [&'static str],
+) -> BadCredentials {
     BadCredentials {
-        what: "a wrong Redis password",
-        placeholders: &[("redis.password", WRONG_PASSWORD)],
-        server_says: &["wrongpass", "invalid username-password pair"],
-    },
-    BadCredentials {
-        what: "a Redis user without permissions",
-        placeholders: &[
-            ("redis.user", POWERLESS_USER),
-            ("redis.password", POWERLESS_PASSWORD),
-        ],
-        server_says: &["noperm", "no permissions", "has no permission"],
-    },
-    BadCredentials {
-        what: "a wrong Postgres password",
-        placeholders: &[("postgres.password", WRONG_PASSWORD)],
-        server_says: &["password authentication failed", "28p01"],
-    },
-];
+        what,
+        placeholders: vec![("redis.user", user), ("redis.password", LIMITED_PASSWORD)],
+        server_says,
+    }
+}
+
+fn attempts() -> Vec<BadCredentials> {
+    vec![
+        BadCredentials {
+            what: "a wrong Redis password",
+            placeholders: vec![("redis.password", WRONG)],
+            server_says: WRONG_PASSWORD,
+        },
+        limited(
+            "a Redis user without permissions",
+            "powerless",
+            NO_PERMISSION,
+        ),
+        limited("a disabled Redis user", "disabled", WRONG_PASSWORD),
+        limited(
+            "a Redis user that may connect and no more",
+            "greeter",
+            NO_PERMISSION,
+        ),
+        limited(
+            "a Redis user that may read and not write",
+            "reader",
+            NO_PERMISSION,
+        ),
+        limited("a Redis user for other keys", "elsewhere", NO_PERMISSION),
+        BadCredentials {
+            what: "a wrong Postgres password",
+            placeholders: vec![("postgres.password", WRONG)],
+            server_says: &["password authentication failed", "28p01"],
+        },
+    ]
+}
 
 async fn wrong(context: &Context) -> Result<(), Stop> {
     let environment = context.stores().await?;
-    add_powerless_user(&environment).await?;
-    for attempt in ATTEMPTS {
+    add_limited_users(&environment).await?;
+    for attempt in &attempts() {
         // A subject that takes no user name cannot be given another one.
         let used = |(placeholder, _): &(&str, &str)| {
             let templates = context.manifest().subject.env.values();
@@ -79,13 +119,14 @@ async fn wrong(context: &Context) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn add_powerless_user(environment: &Environment) -> Result<(), Stop> {
+async fn add_limited_users(environment: &Environment) -> Result<(), Stop> {
     let mut store = environment.store(StoreKind::Redis).redis(0).await?;
-    let password = format!(">{POWERLESS_PASSWORD}");
-    redis::cmd("ACL")
-        .arg(&["SETUSER", POWERLESS_USER, "on", &password, "-@all"])
-        .exec_async(&mut store)
-        .await?;
+    let password = format!(">{LIMITED_PASSWORD}");
+    for (user, rules) in LIMITED_USERS {
+        let mut command = redis::cmd("ACL");
+        command.arg(&["SETUSER", user, &password]).arg(*rules);
+        command.exec_async(&mut store).await?;
+    }
     Ok(())
 }
 
@@ -118,7 +159,7 @@ async fn start_with(
         format!("the output ends with:\n{}", instance.log.tail()),
     )?;
     // The passwords of both stores: the subject holds them all, and the wrong ones besides.
-    let canaries = [WRONG_PASSWORD, POWERLESS_PASSWORD];
+    let canaries = [WRONG, LIMITED_PASSWORD];
     let leaked = environment.redactor().finds_secret_in(&output)
         || canaries.iter().any(|secret| output.contains(secret));
     expect(

@@ -1,19 +1,22 @@
 //! CONN-6: what the environment says of Redis is what the service does.
 
+use super::encrypted::topology;
 use crate::store_view::StoreView;
 use futures::FutureExt;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use touchstone_core::{Criterion, Finding, Profile};
-use touchstone_engine::environment::{Environment, Overrides};
+use touchstone_engine::environment::{Environment, Overrides, RedisLine};
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
+use touchstone_engine::proxy::TlsSeen;
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::store::redis::kill_foreign_clients;
 use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::client::{AnswerKind, Value};
 use touchstone_engine::subject::manifest::Template;
+use touchstone_engine::tls::Shown;
 
 /// The database that the placeholder names; not the one that a service takes without a word.
 const DATABASE: i64 = 3;
@@ -23,7 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(super) const HONOURED: Scenario = Scenario {
     criterion: Criterion {
         id: "CONN-6",
-        statement: "REDIS_URL, REDIS_PASSWORD and REDIS_DB are honoured: with database 3 the keys are in database 3 and in no other, also after a reconnect; where two of them disagree, the one that the manifest declares wins",
+        statement: "REDIS_URL, REDIS_PASSWORD, REDIS_DB and REDIS_TLS are honoured: with database 3 the keys are in database 3 and in no other, also after a reconnect; where two of them disagree, the one that the manifest declares wins; where TLS is asked for, every command comes through it",
         profile: Profile::Merge,
     },
     expected: Duration::from_secs(2),
@@ -35,6 +38,8 @@ struct Case {
     told: String,
     overrides: Overrides,
     database: i64,
+    /// Whether it asks for TLS, which the proxy then ends.
+    is_encrypted: bool,
 }
 
 async fn honoured(context: &Context) -> Result<(), Stop> {
@@ -46,19 +51,27 @@ async fn honoured(context: &Context) -> Result<(), Stop> {
         "subject.env with {redis.database}, or good_configuration",
         cases.first(),
     )?;
-    let environment = context.stores().await?;
-    for (number, case) in cases.iter().enumerate() {
+    let environment = context.stores_like(topology(manifest)).await?;
+    let mut all = cases;
+    all.extend(encrypted_cases(context, &environment)?);
+    for (number, case) in all.iter().enumerate() {
         context.step(format!("start with {}", case.told));
         let wiring = environment.wire().await?;
+        if case.is_encrypted {
+            let line = RedisLine::Ended(Shown::Good);
+            environment.set_redis_line(&wiring, line).await?;
+        }
         let instance = environment.launch(wiring, &case.overrides)?;
         match instance.wait_ready().await.map_err(Stop::from) {
             // The subject does start, only not like this.
             Err(Stop::Fail(finding)) if number > 0 => {
                 let expected = format!("a start with {}", case.told);
-                return Err(Stop::Fail(Finding {
+                let mut finding = Finding {
                     expected,
                     ..finding
-                }));
+                };
+                finding.evidence.extend(refused_tls(&instance).await?);
+                return Err(Stop::Fail(finding));
             }
             ready => ready?,
         };
@@ -86,6 +99,7 @@ fn cases(context: &Context) -> Vec<Case> {
             ..Overrides::default()
         },
         database: DATABASE,
+        is_encrypted: false,
     });
     let declared = manifest.good_configuration.iter().map(|case| {
         let set = case
@@ -101,9 +115,51 @@ fn cases(context: &Context) -> Vec<Case> {
                 ..Overrides::default()
             },
             database: case.redis_database,
+            is_encrypted: false,
         }
     });
     placeholder.into_iter().chain(declared).collect()
+}
+
+/// The same database as with the placeholder, whichever way TLS is asked for.
+fn encrypted_cases(context: &Context, environment: &Environment) -> Result<Vec<Case>, Stop> {
+    let manifest = context.manifest();
+    let mut cases = Vec::new();
+    for way in &manifest.tls {
+        let mut overrides = environment.told_of_tls(way)?;
+        let name = "redis.database";
+        let mut told = manifest.subject.env.values().chain(way.env.values());
+        let by_placeholder = told.any(|t| t.placeholders().any(|used| used == name));
+        let database = if by_placeholder {
+            DATABASE
+        } else {
+            manifest.stores.redis_database
+        };
+        overrides
+            .placeholders
+            .insert(name.to_owned(), database.to_string());
+        cases.push(Case {
+            told: way.told(),
+            overrides,
+            database,
+            is_encrypted: true,
+        });
+    }
+    Ok(cases)
+}
+
+/// What the proxy has heard instead of TLS.
+async fn refused_tls(instance: &Instance) -> Result<Vec<String>, Stop> {
+    let connections = instance.proxy(StoreKind::Redis).connections().await?;
+    let refused = connections
+        .into_iter()
+        .filter_map(|connection| match connection.tls {
+            Some(TlsSeen::NotBySubject(why)) => {
+                Some(format!("connection {}: no TLS: {why}", connection.id))
+            }
+            _ => None,
+        });
+    Ok(refused.take(3).collect())
 }
 
 /// An instance that runs as a case says.
@@ -124,11 +180,23 @@ impl Configured<'_> {
         if self.case.database != 0 {
             self.survives_a_reconnect(context).await?;
         }
-        let connections = self.instance.proxy(StoreKind::Redis).connections().await?;
+        let proxy = self.instance.proxy(StoreKind::Redis);
+        let connections = proxy.connections().await?;
         expect(
             !connections.is_empty(),
             format!("{}: connections to the address given", self.case.told),
             "none",
+        )?;
+        if !self.case.is_encrypted {
+            return Ok(());
+        }
+        let plain = connections.iter().find(|c| c.tls != Some(TlsSeen::Done));
+        let (heard, undecoded) = (proxy.heard().await?, proxy.undecoded().await?);
+        let writes = heard.names.iter().find(|of| of.name == "SET");
+        expect(
+            plain.is_none() && undecoded.is_empty() && writes.is_some(),
+            format!("{}: every command through TLS, and decoded", self.case.told),
+            format!("without TLS: {plain:?}; not decoded: {undecoded:?}; SET: {writes:?}"),
         )
     }
 

@@ -1,11 +1,16 @@
 //! CONN: how the service connects, and how it refuses to start.
 
+mod certificate;
 mod configuration;
 mod credentials;
 mod database;
+mod downgrade;
+mod encrypted;
 mod handshake;
 mod pool;
 mod refused_start;
+mod rotated_user;
+mod rotation;
 mod unreachable;
 mod version;
 
@@ -16,8 +21,11 @@ pub(crate) const ALL: &[Scenario] = &[
     handshake::HANDSHAKE_FIRST,
     unreachable::REDIS,
     unreachable::POSTGRES,
-    credentials::WRONG,
+    credentials::REFUSED,
     database::HONOURED,
     configuration::BAD_VALUES,
+    certificate::VERIFIED,
+    downgrade::NO_DOWNGRADE,
     pool::DECLARED_SIZE,
+    rotation::ROTATED,
 ];

@@ -29,6 +29,8 @@ async fn logged(context: &Context) -> Result<(), Stop> {
         return Ok(());
     };
     context.step("the same on the second server version");
+    // A subject with a port of its own makes room for the next instance.
+    instance.kill();
     let wiring = environment.wire().await?;
     let upstream = second.address().await;
     wiring

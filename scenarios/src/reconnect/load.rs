@@ -12,25 +12,25 @@ use touchstone_engine::subject::{HttpClient, OperationName};
 
 /// One request. Microseconds since the scenario began.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// When it was sent.
-    pub(super) called_us: u64,
+    pub(crate) called_us: u64,
     /// When it was answered, or given up.
-    pub(super) returned_us: u64,
+    pub(crate) returned_us: u64,
     /// Whether it succeeded, and if not, what came instead.
-    pub(super) outcome: Result<(), String>,
+    pub(crate) outcome: Result<(), String>,
 }
 
 impl Call {
     /// When it was sent and how it ended, for evidence.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let outcome = self.outcome.as_ref().err().map_or("ok", String::as_str);
         format!("sent at {} ms: {outcome}", self.called_us / 1000)
     }
 }
 
 /// Requests under way. Dropping it ends them.
-pub(super) struct Load {
+pub(crate) struct Load {
     calls: Arc<Mutex<Vec<Call>>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -38,7 +38,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Sends a request every `period`, all of one operation, with the values that writes need.
-    pub(super) fn start(
+    pub(crate) fn start(
         http: &HttpClient,
         clock: Clock,
         operation: OperationName,
@@ -69,14 +69,14 @@ impl Load {
     }
 
     /// Those that have ended so far.
-    pub(super) fn so_far(&self) -> Vec<Call> {
+    pub(crate) fn so_far(&self) -> Vec<Call> {
         let mut calls = lock(&self.calls).clone();
         calls.sort_by_key(|call| call.called_us);
         calls
     }
 
     /// Sends no more, waits for those under way, and returns all of them.
-    pub(super) async fn finish(mut self) -> Result<Vec<Call>, Stop> {
+    pub(crate) async fn finish(mut self) -> Result<Vec<Call>, Stop> {
         self.stop.send_replace(true);
         let ended = (&mut self.task).await;
         ended.map_err(|error| Stop::unknown(format!("our own load failed: {error}")))?;
@@ -91,7 +91,7 @@ impl Drop for Load {
 }
 
 /// One request, on a key that it shares with a few others.
-pub(super) async fn call(
+pub(crate) async fn call(
     http: &HttpClient,
     clock: Clock,
     operation: OperationName,

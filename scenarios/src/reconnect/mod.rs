@@ -9,7 +9,7 @@ mod half_open;
 mod herd;
 mod in_flight;
 mod killed;
-mod load;
+pub(crate) mod load;
 mod pool;
 mod readers;
 mod restart;

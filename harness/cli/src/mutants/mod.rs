@@ -30,7 +30,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<ExitCode> {
     let manifest = tolerant(plan::manifest(&args.subject.path)?);
     let selection = select::select(&manifest, &args.filters, false)?;
     sweep::silently()?;
-    let (provider, provider_reason) = provider::choose(&args.provider, &manifest)?;
+    let (provider, provider_reason) = provider::choose(&args.provider, Some(&manifest))?;
     let run_id = plan::run_id();
     // Beside the runs of `check`, so that nobody takes a mutant's failure for the subject's.
     let folder = RunFolder::create(&args.run.report_dir.join("mutants"), &run_id, None)?;
@@ -48,6 +48,7 @@ pub(crate) fn mutants(args: &MutantsArgs) -> anyhow::Result<ExitCode> {
         jobs: args.run.jobs.unwrap_or(plan::JOBS_DEFAULT).into(),
         repeat: 1,
         fail_fast: false,
+        keep_on_fail: false,
         seed: plan::seed(args.run.seed),
         report_dir: report_dir.clone(),
         command: plan::command(&args.subject, &args.provider),

@@ -1,5 +1,7 @@
 //! `touchstone proxy`.
 
+mod tls;
+
 use crate::args::{ProxyArgs, WireArg};
 use crate::error::{EnvironmentMissing, UsageError};
 use crate::output;
@@ -94,6 +96,7 @@ fn specs(args: &ProxyArgs) -> anyhow::Result<Vec<ProxySpec>> {
                 WireArg::Postgres => WireProtocol::Postgres,
                 WireArg::Tcp => WireProtocol::Tcp,
             },
+            tls: tls::of(args, upstream)?,
         });
     }
     Ok(specs)

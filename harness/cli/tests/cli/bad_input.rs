@@ -25,7 +25,7 @@ fn a_manifest_that_is_wrong_is_refused_with_file_line_key_and_what_was_expected(
         (
             "unknown_key.toml",
             &[
-                "unknown_key.toml:6: ",
+                "unknown_key.toml:7: ",
                 "deadlines",
                 "health_notise_ms",
                 "health_notice_ms",
@@ -93,7 +93,7 @@ fn a_report_directory_that_cannot_be_written_is_refused_before_anything_starts()
 fn missing_tools_are_named_all_at_once_with_what_installs_them() {
     let place = Place::new();
     // The subject's program has a slash, so that only the tools are missing.
-    let manifest = "[subject]\nname = \"x\"\ncommand = [\"/bin/true\"]\n";
+    let manifest = "[subject]\nname = \"x\"\ncommand = [\"/bin/true\"]\nport = 8080\n";
     fs::write(place.path("manifest.toml"), manifest).expect("a manifest");
     let mut check = place.check();
     check.arg("--subject").arg(place.path("manifest.toml"));
@@ -204,7 +204,8 @@ fn a_port_that_somebody_else_has_taken_is_told_in_the_subjects_own_words() {
     let somebody = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = somebody.local_addr().expect("its address").port();
     let manifest = place.manifest_of_backend(|text| {
-        text.replace("PORT = \"{http.port}\"", &format!("PORT = \"{port}\""))
+        let both = format!("PORT = \"{port}\"\nIGNORED = \"{{http.port}}\"");
+        text.replace("PORT = \"{http.port}\"", &both)
     });
     let ended = run(place.check().arg("--subject").arg(manifest));
     assert_eq!(ended.code, Some(1), "{ended:#?}");

@@ -2,7 +2,9 @@
 
 mod audit;
 mod bad_input;
+mod env;
 mod exit_codes;
+mod explain;
 mod faults;
 mod interruption;
 mod leaks;
@@ -11,4 +13,5 @@ mod output;
 mod proxy;
 mod proxy_client;
 mod proxy_rules;
+mod proxy_tls;
 mod support;

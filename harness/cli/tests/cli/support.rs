@@ -116,12 +116,25 @@ impl Place {
         path
     }
 
-    /// The newest run's record.
+    /// The newest run's record, which is as its schema says.
     pub(crate) fn record(&self) -> serde_json::Value {
         let path = self.path("reports/runs/latest/record.json");
         let text = fs::read_to_string(&path).expect("the run has a record");
-        serde_json::from_str(&text).expect("the record is JSON")
+        let record = serde_json::from_str(&text).expect("the record is JSON");
+        let schema = fs::read_to_string(repository().join("docs/record.schema.json"));
+        let validator = validator(&schema.expect("the schema"));
+        let errors = validator.iter_errors(&record);
+        let problems: Vec<String> = errors
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(problems.is_empty(), "{problems:#?}");
+        record
     }
+}
+
+pub(crate) fn validator(schema: &str) -> jsonschema::Validator {
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::draft202012::new(&schema).expect("a schema")
 }
 
 pub(crate) fn repository() -> PathBuf {

@@ -14,6 +14,7 @@ pub use total::total;
 
 use crate::record::{AuditRecord, ClientRecord, CommandCount, UndecodedRecord};
 use forbidden::Policy;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +23,9 @@ use std::collections::BTreeMap;
 pub const FINDINGS_MAX: usize = 50;
 
 /// Where a command went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreName {
     /// Redis.

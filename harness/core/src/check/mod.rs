@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod no_stale_read;
 pub mod timeline;
 pub mod trailing_limit;
+pub mod unguessable;
 pub mod window_limit;
 
 use crate::verdict::Verdict;

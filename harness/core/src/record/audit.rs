@@ -2,11 +2,12 @@
 //! [`crate::audit::FINDINGS_MAX`] of them; `commands`, `forbidden` and `undecoded` are complete.
 
 use crate::audit::StoreName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the subject sent to its stores. Informs; no verdict depends on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
     /// By store and name.
     pub commands: Vec<CommandCount>,
@@ -30,7 +31,7 @@ pub struct AuditRecord {
 }
 
 /// All commands of one name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandCount {
     /// Where they went.
     pub store: StoreName,
@@ -52,7 +53,7 @@ pub struct CommandCount {
 }
 
 /// Commands in requests of one kind that were under way alone; see [`crate::audit`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCount {
     /// The manifest's name of the operation, or method and path.
     pub operation: String,
@@ -69,7 +70,7 @@ pub struct RequestCount {
 }
 
 /// A command that a service has no business to send.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForbiddenCommand {
     /// Where it went.
     pub store: StoreName,
@@ -83,7 +84,7 @@ pub struct ForbiddenCommand {
 
 /// Commands of one name on one key each, of one pattern, in a row within one request, each sent after the answer to the one
 /// before it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepeatedCommands {
     /// The request's operation.
     pub operation: String,
@@ -100,7 +101,7 @@ pub struct RepeatedCommands {
 }
 
 /// Keys that a command left without an expiry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WithoutExpiry {
     /// The pattern of the keys.
     pub pattern: String,
@@ -115,7 +116,7 @@ pub struct WithoutExpiry {
 }
 
 /// What a client said of itself, where it did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientRecord {
     /// The library.
     pub library: Option<String>,
@@ -128,7 +129,7 @@ pub struct ClientRecord {
 }
 
 /// Connections that were not decoded to their end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UndecodedRecord {
     /// Where they led.
     pub store: StoreName,

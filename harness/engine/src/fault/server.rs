@@ -95,11 +95,7 @@ impl ServerFault {
         self.store.start().await?;
         wait_listening(&self.store).await?;
         for wiring in &self.wirings {
-            let upstream = self.store.address().await;
-            wiring
-                .proxy(self.store.kind())
-                .set_upstream(upstream)
-                .await?;
+            wiring.lead_to(&self.store).await?;
         }
         for refusal in &mut self.refusals {
             refusal.heal().await?;

@@ -5,29 +5,26 @@
 
 use super::fault::{AdmitBite, SilenceBite};
 use super::flow::{Flow, FlowContext, Progress, SourceEnd};
-use super::record::{ConnectionRecord, CounterCell, Ending};
+use super::record::{ConnectionRecord, CounterCell, Ending, TlsSeen};
 use super::socket;
 use super::tap::{Side, Tap};
 use super::thread::Hub;
+use super::tls::{End, NoStore, Upstream};
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, ReadBuf};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-/// A store on loopback either answers at once or not at all; a subject's own limit is far below.
-const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Reads of a silenced connection in one poll, before others have their turn.
 const SWALLOWS_PER_POLL: usize = 4;
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<End, NoStore>>>>;
 
 /// How one of our sockets is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +53,8 @@ pub(crate) struct Connection {
     pub(crate) record: ConnectionRecord,
     pub(crate) up: Flow,
     pub(crate) down: Flow,
-    subject: Option<TcpStream>,
-    store: Option<TcpStream>,
+    subject: Option<End>,
+    store: Option<End>,
     connecting: Option<Connecting>,
     silence: Option<Arc<SilenceBite>>,
     frozen: bool,
@@ -71,14 +68,18 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(
         id: u64,
-        subject: TcpStream,
+        subject: End,
         peer: SocketAddr,
         tap: Option<Tap>,
         counters: Rc<CounterCell>,
     ) -> Self {
-        socket::make_prompt(&subject);
+        if let Some(socket) = subject.socket() {
+            socket::make_prompt(socket);
+        }
+        let mut record = ConnectionRecord::new(id, peer);
+        record.tls = matches!(subject, End::Greeting(_)).then_some(TlsSeen::Begun);
         Self {
-            record: ConnectionRecord::new(id, peer),
+            record,
             up: Flow::default(),
             down: Flow::default(),
             subject: Some(subject),
@@ -95,17 +96,11 @@ impl Connection {
     }
 
     /// Begins to connect to the store, or resets if there is none.
-    pub(crate) fn connect(&mut self, upstream: Option<SocketAddr>) {
+    pub(crate) fn connect(&mut self, upstream: Option<Upstream>) {
         match upstream {
             None => self.upstream_refused(),
-            Some(address) => {
-                self.connecting = Some(Box::pin(async move {
-                    let connecting = TcpStream::connect(address);
-                    let stream =
-                        tokio::time::timeout(UPSTREAM_CONNECT_DEADLINE, connecting).await??;
-                    socket::make_prompt(&stream);
-                    Ok(stream)
-                }));
+            Some(upstream) => {
+                self.connecting = Some(Box::pin(upstream.connect()));
                 self.wake();
             }
         }
@@ -135,6 +130,9 @@ impl Connection {
             self.poll_silenced(cx, &mut hub.scratch.borrow_mut());
         } else {
             self.poll_connecting(cx);
+            if self.record.tls == Some(TlsSeen::Begun) {
+                self.poll_greeting(cx);
+            }
             self.poll_flows(cx, hub);
         }
         if self.is_closed() {
@@ -153,10 +151,27 @@ impl Connection {
             match outcome {
                 Ok(store) => self.store = Some(store),
                 // It was accepted, then reset before we had noticed.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    self.end(Ending::StoreReset, Closing::Reset);
+                Err(NoStore::Reset) => self.end(Ending::StoreReset, Closing::Reset),
+                Err(NoStore::Refused) => self.upstream_refused(),
+                Err(NoStore::Tls(error)) => {
+                    self.record.tls = Some(TlsSeen::NotByStore(error.to_string()));
+                    self.end(Ending::NoTls, Closing::Reset);
                 }
-                Err(_) => self.upstream_refused(),
+            }
+        }
+    }
+
+    /// Agrees on keys with the subject, while the store is being connected.
+    fn poll_greeting(&mut self, cx: &mut Context<'_>) {
+        let Some(subject) = &mut self.subject else {
+            return;
+        };
+        match subject.poll_greeting(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.record.tls = Some(TlsSeen::Done),
+            Poll::Ready(Err(error)) => {
+                self.record.tls = Some(TlsSeen::NotBySubject(error.to_string()));
+                self.end(Ending::NoTls, Closing::Fin);
             }
         }
     }
@@ -165,6 +180,9 @@ impl Connection {
         let (Some(subject), Some(store)) = (&mut self.subject, &mut self.store) else {
             return;
         };
+        if matches!(subject, End::Greeting(_)) {
+            return;
+        }
         let mut scratch = hub.scratch.borrow_mut();
         let mut with = FlowContext {
             scratch: &mut scratch,
@@ -175,9 +193,13 @@ impl Connection {
         };
         let up_before = self.up.record.bytes;
         let down_before = self.down.record.bytes;
-        let up = self.up.poll(subject, store, cx, &mut with);
-        with.side = Side::Down;
-        let down = self.down.poll(store, subject, cx, &mut with);
+        let flows = (&mut self.up, &mut self.down);
+        let (up, down) = match (subject, store) {
+            (End::Plain(subject), End::Plain(store)) => {
+                poll_both(flows, subject, store, cx, &mut with)
+            }
+            (subject, store) => poll_both(flows, subject, store, cx, &mut with),
+        };
         let up_bytes = self.up.record.bytes - up_before;
         let down_bytes = self.down.record.bytes - down_before;
         if up_bytes + down_bytes > 0 {
@@ -236,6 +258,9 @@ impl Connection {
         let (Some(subject), Some(bite)) = (&mut self.subject, &self.silence) else {
             return;
         };
+        let Some(subject) = subject.socket_mut() else {
+            return;
+        };
         // Half-closed already: nothing to swallow, and to answer would be no silence.
         if self.up.source_end.is_some() {
             return;
@@ -276,7 +301,8 @@ impl Connection {
 
     /// Looks whether the subject has sent something, and leaves it there.
     fn poll_standing_still(&mut self, cx: &mut Context<'_>) {
-        let (Some(subject), Some(still)) = (&self.subject, &mut self.stands_still) else {
+        let subject = self.subject.as_ref().and_then(End::socket);
+        let (Some(subject), Some(still)) = (subject, &mut self.stands_still) else {
             return;
         };
         let mut byte = [0];
@@ -303,7 +329,7 @@ impl Connection {
     }
 
     /// Ends what was begun with that bite.
-    pub(crate) fn go_on(&mut self, bite: &Arc<AdmitBite>, upstream: Option<SocketAddr>) {
+    pub(crate) fn go_on(&mut self, bite: &Arc<AdmitBite>, upstream: Option<Upstream>) {
         let stood = self
             .stands_still
             .take_if(|still| Arc::ptr_eq(&still.bite, bite));
@@ -338,7 +364,7 @@ impl Connection {
     }
 
     /// Ends [`Connection::silence`]. A stream with a hole cannot go on, so it is reset.
-    pub(crate) fn unsilence(&mut self, upstream: Option<SocketAddr>) {
+    pub(crate) fn unsilence(&mut self, upstream: Option<Upstream>) {
         if self.silence.take().is_none() || self.is_closed() {
             return;
         }
@@ -369,7 +395,7 @@ impl Connection {
         if self.is_closed() {
             return false;
         }
-        if let (Closing::Fin, Some(subject)) = (how, &self.subject) {
+        if let (Closing::Fin, Some(subject)) = (how, self.subject()) {
             socket::drain(subject, scratch);
         }
         self.record.note_ending(Ending::CutByFault);
@@ -395,10 +421,11 @@ impl Connection {
             (self.subject.take(), toward_subject),
             (self.store.take(), toward_store),
         ] {
-            if let Some(stream) = stream
-                && how == Closing::Reset
-            {
-                socket::reset_on_drop(&stream);
+            let Some(mut stream) = stream else { continue };
+            match (how, stream.socket()) {
+                (Closing::Reset, Some(socket)) => socket::reset_on_drop(socket),
+                (Closing::Reset, None) => {}
+                (Closing::Fin, _) => stream.say_goodbye(),
             }
         }
         self.connecting = None;
@@ -412,7 +439,7 @@ impl Connection {
 
     /// The socket toward the subject, while there is one.
     pub(crate) fn subject(&self) -> Option<&TcpStream> {
-        self.subject.as_ref()
+        self.subject.as_ref().and_then(End::socket)
     }
 
     /// The record as of now.
@@ -430,4 +457,16 @@ impl Connection {
             waker.wake_by_ref();
         }
     }
+}
+
+fn poll_both<S: AsyncRead + AsyncWrite + Unpin>(
+    (up, down): (&mut Flow, &mut Flow),
+    subject: &mut S,
+    store: &mut S,
+    cx: &mut Context<'_>,
+    with: &mut FlowContext<'_>,
+) -> (Progress, Progress) {
+    let up = up.poll(subject, store, cx, with);
+    with.side = Side::Down;
+    (up, down.poll(store, subject, cx, with))
 }

@@ -20,7 +20,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// What a flow holds back at most. A delayed link carries this much per delay: 400 MB/s at 10 ms.
 const HELD_BYTES_LIMIT: usize = 4 * 1024 * 1024;
@@ -87,10 +86,12 @@ enum Flushed {
 
 impl Flow {
     /// Moves what can be moved.
-    pub(crate) fn poll(
+    ///
+    /// Made once for plain sockets, which know nothing of TLS, and once for those that may have it.
+    pub(crate) fn poll<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        source: &mut TcpStream,
-        sink: &mut TcpStream,
+        source: &mut S,
+        sink: &mut S,
         cx: &mut Context<'_>,
         with: &mut FlowContext<'_>,
     ) -> Progress {
@@ -98,6 +99,10 @@ impl Flow {
             return Progress::Finished;
         }
         self.collect_owed(with);
+        // Of TLS, what the socket did not take before; of a plain socket, nothing.
+        if let Poll::Ready(Err(_)) = Pin::new(&mut *sink).poll_flush(cx) {
+            return self.sink_gone();
+        }
         for _ in 0..ROUNDS_PER_POLL {
             match self.flush(sink, cx, with) {
                 Flushed::Everything => {}
@@ -227,10 +232,10 @@ impl Flow {
     }
 
     /// Passes what was just read into the scratch buffer.
-    fn pass(
+    fn pass<S: AsyncWrite + Unpin>(
         &mut self,
         read: usize,
-        sink: &mut TcpStream,
+        sink: &mut S,
         cx: &mut Context<'_>,
         with: &mut FlowContext<'_>,
     ) -> io::Result<()> {
@@ -285,9 +290,9 @@ impl Flow {
         }
     }
 
-    fn flush(
+    fn flush<S: AsyncWrite + Unpin>(
         &mut self,
-        sink: &mut TcpStream,
+        sink: &mut S,
         cx: &mut Context<'_>,
         with: &mut FlowContext<'_>,
     ) -> Flushed {
@@ -362,10 +367,10 @@ impl Flow {
         }
     }
 
-    fn pass_end(
+    fn pass_end<S: AsyncWrite + Unpin>(
         &mut self,
         end: SourceEnd,
-        sink: &mut TcpStream,
+        sink: &mut S,
         cx: &mut Context<'_>,
         timer: &PreciseTimer,
     ) -> Progress {
@@ -376,9 +381,11 @@ impl Flow {
         if end == SourceEnd::Reset || self.source_is_reset {
             return Progress::SourceReset;
         }
-        // Only shuts down for writing. It cannot block; it fails if the sink has been reset, which
-        // the other direction finds out.
-        let _ = Pin::new(sink).poll_shutdown(cx);
+        // Only shuts down for writing. It cannot block but on the goodbye of TLS; it fails if the sink has been
+        // reset, which the other direction finds out.
+        if Pin::new(sink).poll_shutdown(cx).is_pending() {
+            return Progress::Pending;
+        }
         self.finished = true;
         Progress::Finished
     }

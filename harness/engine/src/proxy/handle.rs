@@ -6,6 +6,7 @@ use super::record::{ConnectionRecord, Counters};
 use super::server::Server;
 use super::tap::{Heard, Trace};
 use super::thread::{Hub, Link};
+use super::tls::Tls;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::oneshot;
@@ -73,6 +74,11 @@ impl Proxy {
     pub async fn set_upstream(&self, upstream: Option<SocketAddr>) -> Result<(), ProxyError> {
         self.call(move |server, _| server.set_upstream(upstream))
             .await
+    }
+
+    /// How new connections treat TLS from now on. Existing ones stay as they are.
+    pub async fn set_tls(&self, tls: Tls) -> Result<(), ProxyError> {
+        self.call(move |server, _| server.set_tls(tls)).await
     }
 
     /// Puts a fault in force. It heals when the guard is dropped.

@@ -28,6 +28,7 @@ mod stall;
 mod tap;
 mod thread;
 mod timer;
+mod tls;
 
 pub use delay::{Delay, Distribution};
 pub use error::ProxyError;
@@ -36,10 +37,11 @@ pub use fault::{
     Partly, Refuse, Reject, ResetPeer, Scope, Silence, Slicer, SlowClose, Timeout,
 };
 pub use handle::{Protocol, Proxy, ProxyConfig};
-pub use record::{ConnectionRecord, Counters, Ending, FlowRecord};
+pub use record::{ConnectionRecord, Counters, Ending, FlowRecord, TlsSeen};
 pub use rule::{Action, ErrorReply, Nth, Progress, Rule, RuleWatch, Seen, Then, When};
 pub use stall::{Stall, StallLog, watch_own_thread};
-pub use touchstone_wire::Expiry;
+pub use touchstone_wire::{Expiry, ReplyKind};
 
 pub use tap::{CommandRecord, Heard, NameTally, ReplyRecord, Trace};
 pub use thread::ProxyThread;
+pub use tls::{PemIdentity, Tls, TlsClient, TlsConfigError, TlsServer};

@@ -23,6 +23,21 @@ pub enum Ending {
     UpstreamRefused,
     /// The proxy was closed.
     ProxyClosed,
+    /// TLS that the proxy ends did not come about; [`ConnectionRecord::tls`] says why.
+    NoTls,
+}
+
+/// How far TLS came that the proxy ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsSeen {
+    /// The subject has connected.
+    Begun,
+    /// The subject has accepted our certificate.
+    Done,
+    /// The subject has not: it ended the connection, said why, or spoke no TLS.
+    NotBySubject(String),
+    /// The store did not accept the proxy, or spoke no TLS.
+    NotByStore(String),
 }
 
 /// One direction of a connection.
@@ -67,6 +82,8 @@ pub struct ConnectionRecord {
     pub down: FlowRecord,
     /// Bytes of the subject that were acknowledged and thrown away.
     pub swallowed_bytes: u64,
+    /// How far TLS came that the proxy ends; `None` where it passes bytes on as they are.
+    pub tls: Option<TlsSeen>,
 }
 
 impl ConnectionRecord {
@@ -81,6 +98,7 @@ impl ConnectionRecord {
             up: FlowRecord::default(),
             down: FlowRecord::default(),
             swallowed_bytes: 0,
+            tls: None,
         }
     }
 

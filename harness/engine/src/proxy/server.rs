@@ -8,6 +8,7 @@ use super::record::{ConnectionRecord, CounterCell, Ending};
 use super::socket;
 use super::tap::{Lookout, Tap};
 use super::thread::Hub;
+use super::tls::{End, Tls, Upstream};
 use socket2::Socket;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -56,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) protocol: Protocol,
     pub(crate) lookout: Rc<Lookout>,
     upstream: Cell<Option<SocketAddr>>,
+    /// What new connections do about TLS.
+    tls: RefCell<Tls>,
     listener: RefCell<Option<TcpListener>>,
     accept_waker: RefCell<Option<Waker>>,
     /// Connections stay in the kernel's accept queue.
@@ -88,6 +91,7 @@ impl Server {
             protocol: config.protocol,
             lookout: Rc::default(),
             upstream: Cell::new(None),
+            tls: RefCell::default(),
             listener: RefCell::new(Some(listener)),
             accept_waker: RefCell::new(None),
             accepts_nothing: Cell::new(false),
@@ -107,8 +111,14 @@ impl Server {
         self.upstream.set(upstream);
     }
 
-    pub(crate) fn upstream(&self) -> Option<SocketAddr> {
-        self.upstream.get()
+    pub(crate) fn set_tls(&self, tls: Tls) {
+        *self.tls.borrow_mut() = tls;
+    }
+
+    pub(crate) fn upstream(&self) -> Option<Upstream> {
+        let address = self.upstream.get()?;
+        let tls = self.tls.borrow().store.clone();
+        Some(Upstream { address, tls })
     }
 
     /// Closes the listener (the holder keeps the port) and with it resets what it had not accepted.
@@ -252,6 +262,7 @@ impl Server {
         self.next_connection.set(id + 1);
         self.counters.update(|counters| counters.accepted += 1);
         let tap = Tap::new(self.protocol, id, &self.lookout);
+        let stream = End::of_subject(stream, &self.tls.borrow());
         let mut connection = Connection::new(id, stream, peer, tap, Rc::clone(&self.counters));
         for rule in self.flow_rules.borrow().iter() {
             rule.apply(&mut connection);

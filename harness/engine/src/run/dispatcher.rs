@@ -1,22 +1,24 @@
 //! The one owner of a run's state: starts the workers, takes their events in order, tells the sinks,
 //! and makes the record.
 
+mod record;
+
 use super::cpu;
 use super::events::{EventSender, stamp};
 use super::executor::Executor;
 use super::plan::{Attempt, Plan, RunError};
 use super::preflight::{Preflight, preflight};
+use super::worker::Worker;
 use crate::clock::Clock;
 use crate::environment::EnvironmentPlan;
-use crate::machine;
+use crate::kept::Keeper;
 use crate::scope::RunScope;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use touchstone_core::event::{EventSink, RunEvent, RunEventKind, ScenarioKey};
-use touchstone_core::record::{BoundRecord, ProviderRecord, SCHEMA_VERSION, SubjectRecord};
 use touchstone_core::{ExitCode, RunRecord, ScenarioRecord, Verdict};
 
 /// How often the dispatcher looks for an interruption while no event comes.
@@ -38,15 +40,21 @@ pub struct Outcome {
 
 /// Runs the plan to its end, or until `cancelled` holds a signal's name.
 pub fn run(
-    plan: Plan,
+    mut plan: Plan,
     sinks: Vec<Box<dyn EventSink>>,
     cancelled: watch::Receiver<Option<String>>,
 ) -> Result<Outcome, RunError> {
+    let (jobs, one_at_a_time) = plan.jobs_allowed();
+    plan.jobs = jobs;
     let with_docker = plan.provider.name() == "docker";
     let scope = Arc::new(RunScope::create(&plan.run_id, with_docker)?);
     let (sender, receiver) = channel();
     let mut dispatcher = Dispatcher::new(Arc::new(plan), scope, sinks, cancelled, receiver);
+    dispatcher.notes.extend(one_at_a_time);
     let outcome = dispatcher.run(sender);
+    if dispatcher.scope.is_kept() {
+        return outcome;
+    }
     let closed = runtime()?.block_on(dispatcher.plan.provider.close(dispatcher.scope.run_id()));
     if let Err(error) = closed {
         tracing::warn!("something of the run may be left, `touchstone sweep` finds it: {error}");
@@ -57,8 +65,12 @@ pub fn run(
 struct Dispatcher {
     plan: Arc<Plan>,
     scope: Arc<RunScope>,
+    /// Takes the stores of scenarios that failed, if they are to be kept.
+    keeper: Option<Arc<Keeper>>,
     sinks: Vec<Box<dyn EventSink>>,
     sink_errors: Vec<std::io::Error>,
+    /// What a reader should know from the start.
+    notes: Vec<String>,
     cancelled: watch::Receiver<Option<String>>,
     /// Set by an interruption or by `--fail-fast`; what runs goes on or is cancelled, nothing new starts.
     no_more: watch::Sender<Option<String>>,
@@ -79,11 +91,14 @@ impl Dispatcher {
         cancelled: watch::Receiver<Option<String>>,
         events: Receiver<RunEvent>,
     ) -> Self {
+        let keeper = || Arc::new(Keeper::new(Arc::clone(&scope), plan.provider.name()));
         Self {
+            keeper: plan.keep_on_fail.then(keeper),
             plan,
             scope,
             sinks,
             sink_errors: Vec::new(),
+            notes: Vec::new(),
             cancelled,
             no_more: watch::Sender::new(None),
             events,
@@ -189,6 +204,7 @@ impl Dispatcher {
                     plan: Arc::clone(&self.plan),
                     scope: Arc::clone(&self.scope),
                     cancelled: self.cancelled.clone(),
+                    keeper: self.keeper.clone(),
                 },
                 no_more: self.no_more.clone(),
                 began: self.began,
@@ -291,66 +307,6 @@ impl Dispatcher {
         }
     }
 
-    fn record(&self, scenarios: Vec<ScenarioRecord>, preflight: Preflight) -> RunRecord {
-        let mut versions = preflight.versions;
-        versions.extend(machine::versions());
-        let bound = self.bound(&scenarios);
-        let audits = scenarios
-            .iter()
-            .filter_map(|scenario| scenario.audit.as_ref());
-        let audit = Some(touchstone_core::audit::total(audits));
-        RunRecord {
-            schema_version: SCHEMA_VERSION,
-            run_id: self.plan.run_id.clone(),
-            started_at: self.started_at,
-            wall_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            seed: self.plan.seed,
-            profile: self.plan.profile,
-            jobs: self.plan.jobs,
-            provider: ProviderRecord {
-                kind: self.plan.provider.name().to_owned(),
-                reason: self.plan.provider_reason.clone(),
-            },
-            subject: SubjectRecord {
-                name: self.plan.manifest.subject.name.clone(),
-                manifest: self.plan.manifest.path.display().to_string(),
-                extra_environment: self.plan.shown_env(),
-            },
-            versions,
-            machine: machine::describe(),
-            scenarios,
-            warnings: self.warnings(),
-            interrupted: self.cancelled.borrow().is_some(),
-            audit,
-            bound,
-        }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let looser = self.plan.manifest.deadlines.loosened();
-        let warn = |(name, allowed_ms, default_ms): &(&str, u64, u64)| {
-            format!(
-                "the manifest allows `{name}` {allowed_ms} ms; the criterion's default is {default_ms} ms"
-            )
-        };
-        let sinks = self
-            .sink_errors
-            .iter()
-            .map(|error| format!("a report failed: {error}"));
-        looser.iter().map(warn).chain(sinks).collect()
-    }
-
-    fn bound(&self, scenarios: &[ScenarioRecord]) -> BoundRecord {
-        let longest_scenario_ms = scenarios.iter().map(|s| s.duration_ms).max().unwrap_or(0);
-        let cpu_ms = cpu::used_ms().saturating_sub(self.cpu_before_ms);
-        let cores = machine::cores() as u64;
-        BoundRecord {
-            longest_scenario_ms,
-            cpu_ms,
-            bound_ms: longest_scenario_ms.max(cpu_ms / cores),
-        }
-    }
-
     fn tell(&mut self, kind: RunEventKind) {
         self.tell_event(&stamp(self.began, kind));
     }
@@ -366,43 +322,6 @@ impl Dispatcher {
                 self.sink_errors.push(error);
             }
         }
-    }
-}
-
-/// Takes attempts from the queue until there are none, or no more are to start.
-struct Worker {
-    queue: Arc<Mutex<VecDeque<Attempt>>>,
-    executor: Executor,
-    no_more: watch::Sender<Option<String>>,
-    began: Instant,
-    sender: Sender<RunEvent>,
-}
-
-impl Worker {
-    async fn run(self) {
-        while let Some(attempt) = self.next() {
-            let events = EventSender::new(attempt.key.clone(), self.began, self.sender.clone());
-            let record = Box::new(self.executor.execute(&attempt, events.clone()).await);
-            // Here and not where the event arrives: by then the next attempt would have begun.
-            if self.executor.plan.fail_fast && !record.verdict.is_acceptable() {
-                self.no_more.send_if_modified(|reason| {
-                    let first = reason.is_none();
-                    reason.get_or_insert_with(|| format!("--fail-fast after {}", record.criterion));
-                    first
-                });
-            }
-            events.send(|_| RunEventKind::ScenarioFinished { record });
-        }
-    }
-
-    fn next(&self) -> Option<Attempt> {
-        if self.no_more.borrow().is_some() || self.executor.cancelled.borrow().is_some() {
-            return None;
-        }
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
     }
 }
 

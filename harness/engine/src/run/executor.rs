@@ -4,6 +4,7 @@ use super::events::EventSender;
 use super::plan::{Attempt, Plan};
 use crate::clock::Clock;
 use crate::environment::{Environment, EnvironmentPlan};
+use crate::kept::{KEPT_MAX, Keeper};
 use crate::proxy::{StallLog, watch_own_thread};
 use crate::scenario::{Context, Stop, lock};
 use crate::scope::RunScope;
@@ -37,6 +38,8 @@ pub(super) struct Executor {
     pub(super) plan: Arc<Plan>,
     pub(super) scope: Arc<RunScope>,
     pub(super) cancelled: watch::Receiver<Option<String>>,
+    /// Where the stores of a scenario that failed go, if they are to be kept.
+    pub(super) keeper: Option<Arc<Keeper>>,
 }
 
 impl Executor {
@@ -55,27 +58,16 @@ impl Executor {
         let worst_stall = worst_stall(&context, &stalls, environment.as_deref());
         context.step("tear down");
         let faults = context.ledger.records();
-        // Taken here, so that it does not ask stores that are being torn down.
-        let witness = std::mem::take(&mut *lock(&context.witness));
-        let measured_from = *lock(&context.measured_from);
-        let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
-        let starvation = std::mem::take(&mut *lock(&context.starvation));
-        if ended.is_err() {
-            starvation.settle().await;
-        }
-        let slow_machine = starvation.excuse(from_us);
-        let excuse = excuse(
-            worst_stall,
-            slow_machine.or(witness.excuse(&faults, from_us)),
-        );
-        drop((witness, starvation));
+        let excuse = excuse(&context, worst_stall, ended.is_err()).await;
         let audit = audited(environment.as_deref()).await;
         let (mut verdict, environment_failed) = self.judge(ended, &faults, excuse);
         let (logs, redactor) = match &environment {
             Some(environment) => {
                 let folder = self.plan.report_dir.join("scenarios").join(key.to_string());
                 let logs = keep_logs(environment, &folder, &self.plan.report_dir).await;
-                if let Err(error) = environment.tear_down().await {
+                if !self.kept(&verdict, environment, &context).await
+                    && let Err(error) = environment.tear_down().await
+                {
                     verdict = worse(verdict, &crate::error_chain(&error));
                 }
                 (logs, environment.redactor())
@@ -107,6 +99,26 @@ impl Executor {
             logs,
             reproduce: self.plan.reproduce(attempt),
         }
+    }
+
+    /// Whether the stores of a failure were kept, as asked for. The subject and the proxies end all the same.
+    async fn kept(&self, verdict: &Verdict, environment: &Environment, context: &Context) -> bool {
+        let (Some(keeper), Verdict::Fail(_)) = (&self.keeper, verdict) else {
+            return false;
+        };
+        let told = match environment.leave_stores(keeper).await {
+            Ok(true) => {
+                context.observe(format!(
+                    "kept: both stores, with their data; see `touchstone env status --name {}`",
+                    self.scope.run_id()
+                ));
+                return true;
+            }
+            Ok(false) => format!("not kept: the stores of {KEPT_MAX} others are"),
+            Err(error) => format!("not kept: {}", crate::error_chain(&error)),
+        };
+        context.observe(told);
+        false
     }
 
     fn environment_plan(&self, attempt: &Attempt) -> EnvironmentPlan {
@@ -269,13 +281,22 @@ fn redact_audit(mut audit: AuditRecord, redactor: &Redactor) -> AuditRecord {
     audit
 }
 
-/// What, other than the subject, may have caused a failure.
-fn excuse(worst_stall: Duration, slow_other: Option<String>) -> Option<String> {
+/// What, other than the subject, may have caused a failure. Nobody asks the stores after this: they are torn down.
+async fn excuse(context: &Context, worst_stall: Duration, has_failed: bool) -> Option<String> {
+    let witness = lock(&context.witness).take();
+    let starvation = std::mem::take(&mut *lock(&context.starvation));
+    if has_failed {
+        starvation.settle().await;
+    }
+    let measured_from = *lock(&context.measured_from);
+    let from_us = measured_from.map_or(0, |at| context.clock().at_us(at));
     let stall_ms = worst_stall.as_millis();
-    let stalled = worst_stall > STALL_MAX;
-    stalled
-        .then(|| format!("our own threads stalled for {stall_ms} ms"))
-        .or(slow_other)
+    let own = || format!("our own threads stalled for {stall_ms} ms");
+    let slow_store = || witness.as_ref()?.witness().slow_store(from_us);
+    (worst_stall > STALL_MAX)
+        .then(own)
+        .or_else(|| starvation.excuse(from_us))
+        .or_else(slow_store)
 }
 
 fn worst_stall(context: &Context, own: &StallLog, environment: Option<&Environment>) -> Duration {

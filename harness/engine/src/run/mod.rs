@@ -8,6 +8,7 @@ mod executor;
 mod plan;
 mod preflight;
 mod testbed;
+mod worker;
 
 pub use dispatcher::{Outcome, run};
 pub use events::EventSender;

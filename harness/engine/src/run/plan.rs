@@ -35,6 +35,8 @@ pub struct Plan {
     pub repeat: u32,
     /// Whether the first failure ends the run.
     pub fail_fast: bool,
+    /// Whether the stores of scenarios that failed outlive the run.
+    pub keep_on_fail: bool,
     /// The seed of the run.
     pub seed: Seed,
     /// Where the scenarios' logs go; made when needed.
@@ -115,6 +117,20 @@ impl Plan {
                 }
             })
             .collect()
+    }
+
+    /// How many may run side by side, and why only one if more were asked for.
+    pub(super) fn jobs_allowed(&self) -> (usize, Option<String>) {
+        match self.manifest.subject.port {
+            Some(port) if self.jobs > 1 => {
+                let why = format!(
+                    "one scenario at a time, not {}: the subject always listens on port {port} (`subject.port`)",
+                    self.jobs
+                );
+                (1, Some(why))
+            }
+            _ => (self.jobs, None),
+        }
     }
 
     /// The command that repeats one attempt's criterion. A secret is named, not shown: whoever repeats

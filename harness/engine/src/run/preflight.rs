@@ -7,7 +7,7 @@
 use super::events::EventSender;
 use super::executor::{START_GRACE, keep_logs};
 use super::plan::RunError;
-use crate::environment::{Environment, EnvironmentError, EnvironmentPlan};
+use crate::environment::{Environment, EnvironmentError, EnvironmentPlan, Topology};
 use crate::fault::Ledger;
 use crate::store::StoreKind;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub(super) async fn preflight(
     mut cancelled: watch::Receiver<Option<String>>,
 ) -> Result<Preflight, RunError> {
     let ledger = Arc::new(Ledger::new(plan.clock, events));
-    let mut start = Box::pin(Environment::start(plan, ledger));
+    let mut start = Box::pin(Environment::start(plan, Topology::Plain, ledger));
     let started = tokio::select! {
         started = &mut start => started,
         // Dropped in the middle it would leave the container that the engine goes on to create.

@@ -13,7 +13,7 @@ pub mod tools;
 pub use error::StoreError;
 pub use process::store_user;
 pub use provider::Provider;
-pub use spec::{ServerSpec, ServerState, StoreKind};
+pub use spec::{ServerSpec, ServerState, ServerTls, StoreKind};
 pub use template::SUPERUSER;
 pub(crate) use template::half_made;
 
@@ -75,6 +75,15 @@ impl Store {
     /// Where the server itself listens; `None` while it does not run. The subject never learns it.
     pub async fn address(&self) -> Option<SocketAddr> {
         self.server.lock().await.as_ref().and_then(Server::address)
+    }
+
+    /// Where the server itself listens for TLS; `None` while it does not, or does not run.
+    pub async fn tls_address(&self) -> Option<SocketAddr> {
+        self.server
+            .lock()
+            .await
+            .as_ref()
+            .and_then(Server::tls_address)
     }
 
     /// Waits until a real client is served.
@@ -161,6 +170,13 @@ impl Store {
         match self.server.lock().await.take() {
             Some(server) => server.remove().await,
             None => Ok(()),
+        }
+    }
+
+    /// Gives the server up as it runs: it outlives us, and only [`crate::sweep`] ends it. A second call does nothing.
+    pub(crate) async fn leave(&self) {
+        if let Some(server) = self.server.lock().await.take() {
+            server.leave();
         }
     }
 

@@ -7,7 +7,7 @@ use super::tools::Tools;
 use crate::port::{self, NoFreePort};
 use crate::process_tree;
 use crate::reaper::{OWNER_MARKER, RUN_MARKER};
-use crate::scope::{RunScope, ScopeError, own_identity};
+use crate::scope::{RunScope, ScopeError};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use std::fs::{self, File};
@@ -144,7 +144,9 @@ pub struct ProcessServer {
     tools: Tools,
     privileges: Privileges,
     dir: PathBuf,
+    owner: String,
     port: u16,
+    tls_port: Option<u16>,
     child: Option<Child>,
 }
 
@@ -166,7 +168,9 @@ impl ProcessServer {
             tools: tools.clone(),
             privileges,
             dir,
+            owner: scope.owner().to_owned(),
             port: port::free_port()?,
+            tls_port: None,
             child: None,
         };
         if spec.kind == StoreKind::Postgres {
@@ -189,6 +193,12 @@ impl ProcessServer {
             .map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
     }
 
+    /// Where it listens for TLS; `None` if it does not, and while it does not run.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        let port = self.child.as_ref().and(self.tls_port)?;
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
     /// Starts it again on the same data.
     pub fn start(&mut self) -> Result<(), ProcessError> {
         if self.child.is_some() {
@@ -197,6 +207,9 @@ impl ProcessServer {
         // Somebody may have taken the port while we were down; the proxy's address is the stable one.
         if !port::is_free(self.port) {
             self.port = port::free_port()?;
+        }
+        if self.spec.tls.is_some() && !self.tls_port.is_some_and(port::is_free) {
+            self.tls_port = Some(port::free_port()?);
         }
         let mut command = match self.spec.kind {
             StoreKind::Redis => self.redis_command()?,
@@ -214,7 +227,7 @@ impl ProcessServer {
             .stderr(log_too);
         command
             .env(RUN_MARKER, &self.spec.run_id)
-            .env(OWNER_MARKER, own_identity())
+            .env(OWNER_MARKER, &self.owner)
             .process_group(0);
         let program = PathBuf::from(command.get_program());
         let child = command
@@ -293,6 +306,11 @@ impl ProcessServer {
         }
         let dir = self.dir.clone();
         fs::remove_dir_all(&dir).map_err(|source| ProcessError::File { path: dir, source })
+    }
+
+    /// Gives it up as it runs: nothing of ours ends it any more.
+    pub fn leave(mut self) {
+        self.child = None;
     }
 
     /// A Postgres that was killed has left its System V segment, and its file that names it.
@@ -410,6 +428,12 @@ impl ProcessServer {
             self.port, self.spec.password
         )
         .map_err(failed)?;
+        if let (Some(tls), Some(tls_port)) = (&self.spec.tls, self.tls_port) {
+            let here = |path: &Path| path.display().to_string();
+            for (setting, value) in tls.settings(tls_port, here) {
+                writeln!(config, "{setting} \"{value}\"").map_err(failed)?;
+            }
+        }
         let mut command = self.privileges.command(&self.tools.redis_server);
         command.arg(&path).args(&self.spec.extra_args);
         Ok(command)

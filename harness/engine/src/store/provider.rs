@@ -63,7 +63,8 @@ impl Provider {
                 launched.map(Server::Process).map_err(in_process(spec.kind))
             }
             Provider::Docker(images) => {
-                let launched = DockerServer::launch(spec, images.of(spec.kind)).await;
+                let launched =
+                    DockerServer::launch(spec, images.of(spec.kind), scope.owner()).await;
                 launched.map(Server::Docker).map_err(in_docker(spec.kind))
             }
         }
@@ -90,6 +91,13 @@ impl Server {
         match self {
             Server::Process(server) => server.address(),
             Server::Docker(server) => server.address(),
+        }
+    }
+
+    pub(super) fn tls_address(&self) -> Option<SocketAddr> {
+        match self {
+            Server::Process(server) => server.tls_address(),
+            Server::Docker(server) => server.tls_address(),
         }
     }
 
@@ -163,6 +171,14 @@ impl Server {
         match self {
             Server::Process(server) => server.logs().map_err(in_process(server.kind())),
             Server::Docker(server) => server.logs().await.map_err(in_docker(server.kind())),
+        }
+    }
+
+    /// Gives it up as it runs.
+    pub(super) fn leave(self) {
+        match self {
+            Server::Process(server) => server.leave(),
+            Server::Docker(server) => server.leave(),
         }
     }
 

@@ -1,7 +1,10 @@
 //! What a store is: its kind, its credentials, and the states that it can be in.
 
+use crate::tls::{Authority, Shown};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 /// The kinds of store that a subject can depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +47,46 @@ pub struct ServerSpec {
     pub database: String,
     /// Further arguments for the server.
     pub extra_args: Vec<String>,
+    /// A second port with TLS, beside the plain one; Redis only.
+    pub tls: Option<ServerTls>,
+}
+
+/// What a server needs to speak TLS.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    /// Who signs.
+    pub authority: Arc<Authority>,
+    /// Whether clients must show a certificate of the same authority.
+    pub demands_client_certificate: bool,
+}
+
+impl ServerTls {
+    /// The server's settings and their values: of its port, and of files that lie where `place` says.
+    pub(super) fn settings(
+        &self,
+        port: u16,
+        place: impl Fn(&Path) -> String,
+    ) -> [(&'static str, String); 5] {
+        let own = self.authority.server(Shown::Good);
+        let demands = ["no", "yes"][usize::from(self.demands_client_certificate)];
+        [
+            ("tls-port", port.to_string()),
+            ("tls-cert-file", place(&own.certificate_file)),
+            ("tls-key-file", place(&own.key_file)),
+            ("tls-ca-cert-file", place(&self.authority.ca_file)),
+            ("tls-auth-clients", demands.to_owned()),
+        ]
+    }
+
+    /// The files that those settings name, with what is in them.
+    pub(super) fn files(&self) -> [(&Path, &str); 3] {
+        let own = self.authority.server(Shown::Good);
+        [
+            (&own.certificate_file, &own.certificate_pem),
+            (&own.key_file, &own.key_pem),
+            (&self.authority.ca_file, &self.authority.ca_pem),
+        ]
+    }
 }
 
 /// A server's state, read back from the kernel or the container engine: the proof that a fault bit.

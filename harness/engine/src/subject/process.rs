@@ -63,6 +63,16 @@ pub enum SubjectError {
         /// Who.
         listener: Listener,
     },
+    /// Somebody listens on the port that the subject always has.
+    #[error(
+        "{by} listens on port {port}, which the subject needs (`subject.port` in the manifest); end it and run again"
+    )]
+    FixedPortTaken {
+        /// The port.
+        port: u16,
+        /// Who, as far as can be seen.
+        by: String,
+    },
     /// A signal could not be sent.
     #[error("cannot signal the subject")]
     Signal(#[source] io::Error),
@@ -95,6 +105,7 @@ impl SubjectError {
             SubjectError::Spawn { .. }
             | SubjectError::Log { .. }
             | SubjectError::PortTaken { .. }
+            | SubjectError::FixedPortTaken { .. }
             | SubjectError::Signal(_) => false,
         }
     }

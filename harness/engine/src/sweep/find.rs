@@ -3,7 +3,7 @@
 use super::{LeftProcess, LeftRun, Owner};
 use crate::process_tree::{self, ProcessSeen};
 use crate::reaper::{OWNER_MARKER, RUN_MARKER};
-use crate::scope::{DIR_PREFIX, OWNER_FILE, owner_lives, parse_identity};
+use crate::scope::{DIR_PREFIX, KEPT, OWNER_FILE, owner_lives, parse_identity};
 use crate::store::half_made;
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,6 +56,7 @@ pub fn find_dead_directories(bases: &[PathBuf]) -> Vec<LeftRun> {
 /// What an owner's identity says of it.
 pub(super) fn owner_of(identity: &str) -> Owner {
     match parse_identity(identity) {
+        None if identity.trim() == KEPT => Owner::Kept,
         None => Owner::Unknown,
         Some((pid, _)) if owner_lives(identity) => Owner::Alive(pid),
         Some(_) => Owner::Dead,

@@ -2,7 +2,7 @@
 //!
 //! The reaper cleans up after a killed run at once; this is for what it could not do, for instance
 //! because it was killed too. Only what a dead run provably owns is removed: a living owner's things
-//! are in use, and what names no owner is left to the person who asks.
+//! are in use, and what was kept on purpose, or names no owner, is left to the person who asks.
 
 mod find;
 mod remove;
@@ -10,6 +10,7 @@ mod remove;
 pub use find::{find, find_dead_directories};
 pub use remove::remove;
 
+use crate::kept;
 use crate::store::docker;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,8 @@ pub enum Owner {
     Unknown,
     /// It is gone.
     Dead,
+    /// It may be gone: what it started was kept on purpose.
+    Kept,
     /// It lives, and has this process id.
     Alive(i32),
 }
@@ -64,6 +67,17 @@ impl LeftRun {
             processes: Vec::new(),
             containers: Vec::new(),
         }
+    }
+
+    /// Whether nothing runs any more of what was kept, as after a restart of the machine. Containers count as running
+    /// unless they were looked for, or the stores were none.
+    pub fn is_deserted(&self, saw_containers: bool) -> bool {
+        let kept = self.paths.iter().find_map(|dir| kept::read(dir));
+        let has_none = saw_containers || kept.is_some_and(|kept| kept.provider == "process");
+        self.owner == Owner::Kept
+            && self.processes.is_empty()
+            && self.containers.is_empty()
+            && has_none
     }
 
     /// Each thing in a few words.

@@ -12,3 +12,4 @@ mod records;
 mod redis_client;
 mod rules;
 mod support;
+mod tls;

@@ -91,6 +91,6 @@ fn heal(only: Only, site: &Site<'_>, bite: &Arc<AdmitBite>) -> Result<(), ProxyE
     }
     let upstream = site.server.upstream();
     site.server
-        .for_each_live(|connection| connection.go_on(bite, upstream));
+        .for_each_live(|connection| connection.go_on(bite, upstream.clone()));
     Ok(())
 }

@@ -75,6 +75,6 @@ fn heal(scope: Scope, site: &Site<'_>) -> Result<(), ProxyError> {
     }
     let upstream = site.server.upstream();
     site.server
-        .for_each_live(|connection| connection.unsilence(upstream));
+        .for_each_live(|connection| connection.unsilence(upstream.clone()));
     Ok(())
 }

@@ -11,7 +11,6 @@
 use super::engine::Engine;
 use super::image::ImageRef;
 use super::{OWNER_LABEL, RUN_LABEL, sweep};
-use crate::scope::own_identity;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use testcontainers::bollard::Docker;
@@ -45,7 +44,12 @@ pub(super) fn data_dir(container_name: &str) -> String {
 
 /// The id of the run's keeper, which is started if need be. `None` where the engine does not let us;
 /// then the data lies in an anonymous volume, on disk.
-pub(super) async fn keeper(run_id: &str, image: &ImageRef, engine: &Engine) -> Option<String> {
+pub(super) async fn keeper(
+    run_id: &str,
+    image: &ImageRef,
+    owner: &str,
+    engine: &Engine,
+) -> Option<String> {
     let memory = MEMORIES
         .lock()
         .await
@@ -53,7 +57,7 @@ pub(super) async fn keeper(run_id: &str, image: &ImageRef, engine: &Engine) -> O
         .or_default()
         .clone();
     let started = memory.keeper.get_or_init(|| async {
-        match start(run_id, image, engine.docker()).await {
+        match start(run_id, image, owner, engine.docker()).await {
             Ok(id) => Some(id),
             Err(error) => {
                 tracing::warn!(%error, "no memory for Postgres' data, it goes to disk");
@@ -91,14 +95,19 @@ pub(super) async fn forget(run_id: &str) {
     MEMORIES.lock().await.remove(run_id);
 }
 
-async fn start(run_id: &str, image: &ImageRef, docker: &Docker) -> Result<String, ClientError> {
+async fn start(
+    run_id: &str,
+    image: &ImageRef,
+    owner: &str,
+    docker: &Docker,
+) -> Result<String, ClientError> {
     let body = ContainerCreateBody {
         image: Some(image.to_string()),
         entrypoint: Some(vec!["sleep".to_owned()]),
         cmd: Some(vec!["infinity".to_owned()]),
         labels: Some(HashMap::from([
             (RUN_LABEL.to_owned(), run_id.to_owned()),
-            (OWNER_LABEL.to_owned(), own_identity()),
+            (OWNER_LABEL.to_owned(), owner.to_owned()),
         ])),
         network_disabled: Some(true),
         host_config: Some(HostConfig {

@@ -48,15 +48,21 @@ pub struct DockerServer {
     container: Container,
     container_name: String,
     address: Option<SocketAddr>,
+    has_tls: bool,
+    tls_address: Option<SocketAddr>,
 }
 
 impl DockerServer {
     /// Creates and starts it, and waits until its port is published. Readiness is the caller's to
-    /// wait for. What fails to start is removed.
-    pub async fn launch(spec: &ServerSpec, image: &ImageRef) -> Result<Self, DockerError> {
+    /// wait for. What fails to start is removed. `owner` stands in the label of that name.
+    pub async fn launch(
+        spec: &ServerSpec,
+        image: &ImageRef,
+        owner: &str,
+    ) -> Result<Self, DockerError> {
         let engine = Engine::for_spec(spec).await?;
         let container_name = request::container_name(spec);
-        let container = request::start(spec, image, &container_name, &engine).await?;
+        let container = request::start(spec, image, &container_name, owner, &engine).await?;
         let mut server = Self {
             kind: spec.kind,
             name: spec.name.clone(),
@@ -65,6 +71,8 @@ impl DockerServer {
             container,
             container_name,
             address: None,
+            has_tls: spec.tls.is_some(),
+            tls_address: None,
         };
         match server.find_address().await {
             Ok(()) => Ok(server),
@@ -86,6 +94,11 @@ impl DockerServer {
         self.address
     }
 
+    /// Where it is published for TLS; `None` if it has none, and while it does not run.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
     /// Starts it again on the same data, and asks where it is published now.
     pub async fn start(&mut self) -> Result<(), DockerError> {
         self.engine.start(&self.name, self.container.id()).await?;
@@ -103,7 +116,7 @@ impl DockerServer {
             StoreKind::Postgres => "SIGINT",
         };
         self.thaw().await?;
-        self.address = None;
+        self.forget_address();
         let started = Instant::now();
         while started.elapsed() < STOP_DEADLINE {
             self.engine
@@ -122,7 +135,7 @@ impl DockerServer {
 
     /// SIGKILL for every process of it; returns when it is gone. Frozen or not makes no difference.
     pub async fn kill(&mut self) -> Result<(), DockerError> {
-        self.address = None;
+        self.forget_address();
         self.engine
             .signal("SIGKILL", &self.name, self.container.id())
             .await?;
@@ -179,8 +192,25 @@ impl DockerServer {
         removed.map_err(|error| engine.failed("remove", &name, &error))
     }
 
+    fn forget_address(&mut self) {
+        self.address = None;
+        self.tls_address = None;
+    }
+
+    /// Gives it up as it runs. What removes a container when it is dropped must not be.
+    pub fn leave(self) {
+        std::mem::forget(self.container);
+    }
+
     async fn find_address(&mut self) -> Result<(), DockerError> {
-        let port = request::port_of(self.kind);
+        if self.has_tls {
+            self.tls_address = Some(self.published(request::REDIS_TLS_PORT).await?);
+        }
+        self.address = Some(self.published(request::port_of(self.kind)).await?);
+        Ok(())
+    }
+
+    async fn published(&self, port: u16) -> Result<SocketAddr, DockerError> {
         let what = format!("the engine to publish port {port} of {}", self.name);
         let published = poll_until(&what, SETTLE_DEADLINE, SETTLE_POLL, || async {
             match self.engine.published(self.container.id(), port).await {
@@ -190,8 +220,7 @@ impl DockerServer {
             }
         });
         let port = published.await?;
-        self.address = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Ok(())
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// The engine answers when it has sent a signal; what it shows may follow a little later.

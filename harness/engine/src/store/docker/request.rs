@@ -4,19 +4,25 @@ use super::engine::Engine;
 use super::error::DockerError;
 use super::image::ImageRef;
 use super::{OWNER_LABEL, RUN_LABEL, memory, sweep};
-use crate::scope::own_identity;
-use crate::store::spec::{ServerSpec, StoreKind};
+use crate::store::spec::{ServerSpec, ServerTls, StoreKind};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use testcontainers::bollard::models::{HostConfig, PortBinding};
-use testcontainers::core::WaitFor;
+use testcontainers::core::{IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
-use testcontainers::{ContainerAsync, ContainerRequest, Image, ImageExt, TestcontainersError};
+use testcontainers::{
+    ContainerAsync, ContainerRequest, CopyTargetOptions, Image, ImageExt, TestcontainersError,
+};
 use testcontainers_modules::postgres::Postgres;
 use testcontainers_modules::redis::{REDIS_PORT, Redis};
 
 const POSTGRES_PORT: u16 = 5432;
+/// Where a Redis with TLS listens for it inside its container.
+pub(super) const REDIS_TLS_PORT: u16 = 6380;
+/// Where its certificates lie in there.
+const TLS_DIR: &str = "/touchstone-tls";
 /// Creating and starting, without readiness. Generous: the engine has one queue for everybody.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -81,20 +87,21 @@ pub(super) async fn start(
     spec: &ServerSpec,
     image: &ImageRef,
     name: &str,
+    owner: &str,
     engine: &Engine,
 ) -> Result<Container, DockerError> {
     let started = match spec.kind {
         StoreKind::Redis => {
-            let request = common(redis(spec), spec, image, name, None);
+            let request = common(redis(spec), spec, image, (name, owner), None);
             request.start().await.map(Box::new).map(Container::Redis)
         }
         StoreKind::Postgres => {
-            let keeper = memory::keeper(&spec.run_id, image, engine).await;
+            let keeper = memory::keeper(&spec.run_id, image, owner, engine).await;
             let request = common(
                 postgres(spec, name, keeper.is_some()),
                 spec,
                 image,
-                name,
+                (name, owner),
                 keeper,
             );
             request.start().await.map(Box::new).map(Container::Postgres)
@@ -112,9 +119,35 @@ pub(super) async fn start(
 
 fn redis(spec: &ServerSpec) -> ContainerRequest<Redis> {
     let script = ["sh", "-c", REDIS_SCRIPT, "redis-server"].map(str::to_owned);
-    Redis::default()
-        .with_cmd(script.into_iter().chain(spec.extra_args.iter().cloned()))
-        .with_env_var("TOUCHSTONE_PASSWORD", &spec.password)
+    let tls = spec.tls.iter();
+    let settings = tls
+        .clone()
+        .flat_map(|tls| tls.settings(REDIS_TLS_PORT, in_container))
+        .flat_map(|(setting, value)| [format!("--{setting}"), value]);
+    let request = Redis::default()
+        .with_cmd(
+            script
+                .into_iter()
+                .chain(settings)
+                .chain(spec.extra_args.iter().cloned()),
+        )
+        .with_env_var("TOUCHSTONE_PASSWORD", &spec.password);
+    // The server is another user in there, and the container is the run's alone.
+    let readable = |path| CopyTargetOptions::new(in_container(path)).with_mode(0o644);
+    // The engine publishes only what it was told of as exposed, and the module exposes but its own port. Where it
+    // is published to is said below, for every port.
+    let request = tls.clone().fold(request, |request, _| {
+        request.with_mapped_port(0, REDIS_TLS_PORT.tcp())
+    });
+    tls.flat_map(ServerTls::files)
+        .fold(request, |request, (path, text)| {
+            request.with_copy_to(readable(path), text.as_bytes().to_vec())
+        })
+}
+
+fn in_container(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    format!("{TLS_DIR}/{}", name.display())
 }
 
 fn postgres(spec: &ServerSpec, name: &str, in_memory: bool) -> ContainerRequest<Postgres> {
@@ -138,24 +171,29 @@ fn common<I: Image>(
     request: ContainerRequest<I>,
     spec: &ServerSpec,
     image: &ImageRef,
-    name: &str,
+    (name, owner): (&str, &str),
     volumes_from: Option<String>,
 ) -> ContainerRequest<I> {
-    let port = port_of(spec.kind);
+    let ports: Vec<u16> = std::iter::once(port_of(spec.kind))
+        .chain(spec.tls.is_some().then_some(REDIS_TLS_PORT))
+        .collect();
     request
         .with_name(&image.name)
         .with_tag(&image.tag)
         .with_container_name(name)
         .with_labels([
             (RUN_LABEL, spec.run_id.clone()),
-            (OWNER_LABEL, own_identity()),
+            (OWNER_LABEL, owner.to_owned()),
         ])
         // None: the caller asks with a real client, which is sooner and surer than log text.
         .with_ready_conditions(Vec::<WaitFor>::new())
         .with_startup_timeout(START_DEADLINE)
         .with_host_config_modifier(move |config: &mut HostConfig| {
             config.publish_all_ports = Some(false);
-            config.port_bindings = Some(HashMap::from([(format!("{port}/tcp"), on_loopback())]));
+            let published = ports
+                .iter()
+                .map(|port| (format!("{port}/tcp"), on_loopback()));
+            config.port_bindings = Some(published.collect::<HashMap<_, _>>());
             config.volumes_from = volumes_from.clone().map(|id| vec![id]);
         })
 }

@@ -4,28 +4,42 @@
 //! example is `fixtures/subjects/reference.toml`.
 
 mod audit;
+mod cache;
 mod deadline;
+mod degraded;
+mod encryption;
 mod error;
 mod limiter;
 mod lock;
+mod observe;
 mod operation;
 mod operation_name;
+mod overlay;
 mod promises;
 mod reconnect;
 mod sections;
+mod sessions;
 mod template;
 mod tokens;
 mod validate;
 
 pub use audit::AuditSection;
+pub use cache::CacheSection;
+pub use degraded::DegradedSection;
+pub use encryption::{
+    AuditLog, BytesAt, DataClassSection, EncryptionSection, KeyPattern, UsePattern,
+};
 pub use error::ManifestError;
 pub use limiter::*;
 pub use lock::LockSection;
+pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
+pub use overlay::{Overlay, PASSWORD_FILE};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
+pub use sessions::{SessionList, SessionsSection};
 pub use template::Template;
 pub use tokens::{CodeKind, CodeSection, TokensSection};
 
@@ -64,6 +78,12 @@ pub struct Manifest {
     /// Other ways to configure the subject, and the Redis database that each leads to.
     #[serde(default)]
     pub good_configuration: Vec<GoodConfiguration>,
+    /// Ways to make the subject use TLS to Redis.
+    #[serde(default)]
+    pub tls: Vec<Overlay>,
+    /// Ways to give the subject a source of its Redis password that it reads again.
+    #[serde(default)]
+    pub credentials: Vec<Overlay>,
     /// How many connections the subject keeps.
     pub connections: Option<ConnectionsSection>,
     /// How health shows Redis while that answers with errors, by their cause.
@@ -84,6 +104,13 @@ pub struct Manifest {
     pub cache: Option<CacheSection>,
     /// The rate limiter's promises.
     pub limiter: Option<LimiterSection>,
+    /// How the subject encrypts what it stores in Redis.
+    pub encryption: Option<EncryptionSection>,
+    /// How long the subject keeps what in Redis.
+    #[serde(default)]
+    pub data_classes: Vec<DataClassSection>,
+    /// The promises of its sessions.
+    pub sessions: Option<SessionsSection>,
     /// How many logins may be tried.
     pub login: Option<LoginSection>,
     /// What the subject promises of one-time codes.
@@ -96,6 +123,10 @@ pub struct Manifest {
     pub scripts: Option<ScriptsSection>,
     /// What works while a store is away.
     pub degraded: Option<DegradedSection>,
+    /// What the subject shows to Prometheus.
+    pub metrics: Option<MetricsSection>,
+    /// How a request is followed.
+    pub trace: Option<TraceSection>,
     /// Which commands the report tells of.
     #[serde(default)]
     pub audit: AuditSection,
@@ -136,7 +167,7 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\nport = 8080\n";
 
     fn error(text: &str) -> String {
         Manifest::parse(Path::new("m.toml"), text)
@@ -151,9 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_told_its_port_or_has_one_and_never_both() {
+        let subject = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+        let told = "[subject.env]\nPORT = \"{http.port}\"\n";
+        assert!(Manifest::parse(Path::new("m.toml"), &format!("{subject}{told}")).is_ok());
+        let neither = error(subject);
+        assert!(neither.starts_with("m.toml:1: `subject.env`"), "{neither}");
+        assert!(neither.contains("{http.port}") && neither.contains("subject.port"));
+        let both = error(&format!("{LEAST}{told}"));
+        assert!(both.starts_with("m.toml:4: `subject.port`"), "{both}");
+        assert!(error(&format!("{subject}port = 0\n")).contains("subject.port"));
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line_and_what_was_expected() {
         let text = error(&format!("{LEAST}[deadlines]\nhealth_notise_ms = 5\n"));
-        assert!(text.starts_with("m.toml:5: `deadlines"), "{text}");
+        assert!(text.starts_with("m.toml:6: `deadlines"), "{text}");
         assert!(
             text.contains("health_notise_ms") && text.contains("health_notice_ms"),
             "{text}"
@@ -165,12 +209,12 @@ mod tests {
         let bad_request = "[operations.kv_get]\nrequest = \"FETCH /kv\"\n";
         let text = error(&format!("{LEAST}{bad_request}"));
         assert!(
-            text.starts_with("m.toml:5: `operations.kv_get.request`"),
+            text.starts_with("m.toml:6: `operations.kv_get.request`"),
             "{text}"
         );
         assert!(text.contains("GET /kv/{key}"), "{text}");
         let bad_pattern = "[logs]\nconnected = \"(\"\n";
-        assert!(error(&format!("{LEAST}{bad_pattern}")).starts_with("m.toml:5: `logs.connected`"));
+        assert!(error(&format!("{LEAST}{bad_pattern}")).starts_with("m.toml:6: `logs.connected`"));
     }
 
     #[test]
@@ -178,7 +222,7 @@ mod tests {
         let text = error(&format!(
             "{LEAST}[operations.kv_get]\nrequest = \"GET /kv/{{name}}\"\n"
         ));
-        assert!(text.starts_with("m.toml:4: `operations.kv_get"), "{text}");
+        assert!(text.starts_with("m.toml:5: `operations.kv_get"), "{text}");
         assert!(text.contains("{name}") && text.contains("{key}"), "{text}");
         let text = error(&format!("{LEAST}[subject.env]\nA = \"{{redis.prot}}\"\n"));
         assert!(
@@ -191,7 +235,7 @@ mod tests {
     fn a_slow_pattern_without_one_of_its_groups_is_named_with_an_example() {
         let pattern = "[logs]\nslow_command = '(?P<command>.) (?P<key>.)'\n";
         let text = error(&format!("{LEAST}{pattern}"));
-        assert!(text.starts_with("m.toml:5: `logs.slow_command`"), "{text}");
+        assert!(text.starts_with("m.toml:6: `logs.slow_command`"), "{text}");
         assert!(text.contains("no group `duration_ms`"), "{text}");
     }
 
@@ -207,15 +251,43 @@ mod tests {
     }
 
     #[test]
+    fn only_a_way_to_tell_of_tls_or_of_a_password_file_knows_their_placeholders() {
+        let way = |section: &str, value: &str| {
+            format!("{LEAST}[[{section}]]\nenv = {{ A = \"{value}\" }}\n")
+        };
+        let is_good = |text: &str| Manifest::parse(Path::new("m.toml"), text).is_ok();
+        assert!(is_good(&way("tls", "{redis.host} {tls.ca_file}")));
+        assert!(error(&way("tls", "{tls.ca_fil}")).contains("{tls.ca_file}"));
+        assert!(is_good(&way("credentials", "cat {redis.password_file}")));
+        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file}"));
+        assert!(error(&way("tls", "{redis.password_file}")).contains("unknown placeholder"));
+        let env = "[subject.env]\nA = \"{tls.ca_file}\"\n";
+        assert!(error(&format!("{LEAST}{env}")).contains("unknown placeholder"));
+    }
+
+    #[test]
     fn a_backoff_that_cannot_be_is_named_with_what_was_expected() {
         let backoff = |rest: &str| format!("{LEAST}[backoff]\nbase_ms = 50\n{rest}\n");
         let capped = "cap_ms = 10\njitter = { low = 0.5, high = 1.0 }";
-        assert!(error(&backoff(capped)).starts_with("m.toml:6: `backoff.cap_ms`"));
+        assert!(error(&backoff(capped)).starts_with("m.toml:7: `backoff.cap_ms`"));
         let swapped = "cap_ms = 100\njitter = { low = 1.5, high = 1.0 }";
-        assert!(error(&backoff(swapped)).starts_with("m.toml:7: `backoff.jitter`"));
+        assert!(error(&backoff(swapped)).starts_with("m.toml:8: `backoff.jitter`"));
         let unknown =
             "cap_ms = 100\njitter = { low = 0.5, high = 1.0 }\nshorten = { A = \"{limit}\" }";
         assert!(error(&backoff(unknown)).contains("{cap_ms}"));
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_are_named_with_what_was_expected() {
+        let sessions = |rest: &str| format!("{LEAST}[sessions]\ncookie = \"sid\"\n{rest}\n");
+        let whole = "key_pattern = \"s:*\"\nttl_seconds = 60";
+        assert!(Manifest::parse(Path::new("m.toml"), &sessions(whole)).is_ok());
+        let all_keys = "key_pattern = \"*\"\nttl_seconds = 60";
+        assert!(error(&sessions(all_keys)).starts_with("m.toml:6: `sessions.key_pattern`"));
+        let shorter = format!("{whole}\nlifetime_max_seconds = 59");
+        assert!(error(&sessions(&shorter)).contains("at least `ttl_seconds`"));
+        let unknown = format!("{whole}\nshorten = {{ A = \"{{limit}}\" }}");
+        assert!(error(&sessions(&unknown)).contains("{ttl_seconds}"));
     }
 
     #[test]
@@ -256,6 +328,28 @@ mod tests {
             "account_limit = 3\naccount_key = \"login:{account}\"",
         ));
         assert!(key.contains("{account}") && key.contains("{user}"), "{key}");
+    }
+
+    #[test]
+    fn a_warm_up_that_names_no_ids_it_knows_is_told_what_it_may_name() {
+        let warm_up = |value: &str| {
+            format!("{LEAST}[cache]\npattern = \"x\"\nwarm_up = {{ A = \"{value}\" }}\n")
+        };
+        let text = error(&warm_up("{keys}"));
+        assert!(text.starts_with("m.toml:6: `cache.warm_up`"), "{text}");
+        assert!(text.contains("{ids}"), "{text}");
+        assert!(Manifest::parse(Path::new("m.toml"), &warm_up("{ids}")).is_ok());
+    }
+
+    #[test]
+    fn an_operation_that_is_said_to_work_without_a_store_must_be_mapped() {
+        let rest = "[degraded]\nrefusal_status = 503\nworks_without_postgres = [\"kv_get\"]\n";
+        let text = error(&format!("{LEAST}{rest}"));
+        assert!(
+            text.starts_with("m.toml:6: `degraded.works_without_postgres`"),
+            "{text}"
+        );
+        assert!(text.contains("`kv_get`"), "{text}");
     }
 
     #[test]

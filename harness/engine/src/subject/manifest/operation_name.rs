@@ -45,9 +45,19 @@ operation_names! {
     EntityInvalidate "entity_invalidate" ["id"] "Drops it from the cache."
     CacheInvalidate "cache_invalidate" ["pattern"] "Drops every entry that matches from the cache. The result is how many."
     Limited "limited" ["user" "endpoint"] "A rate-limited call."
+    AccountCreate "account_create" ["user" "password"] "Makes an account that can log in."
+    SessionCreate "session_create" ["user" "password" "device"] "Logs in. The answer sets the cookie."
+    SessionRead "session_read" ["session"] "Who is logged in: `session` is the value of the cookie. The result is the user."
+    SessionTouch "session_touch" ["session"] "Gives a session its whole TTL again."
+    SessionEnd "session_end" ["session"] "Logs out: ends the session itself."
+    SessionList "session_list" ["session"] "Lists the sessions of the session's user; see `[sessions.list]`."
+    SessionRevoke "session_revoke" ["session" "id"] "Ends another session of the same user, by its id in the list."
+    SessionRevokeAll "session_revoke_all" ["session"] "Ends every session of the same user, this one too."
     LimitedSliding "limited_sliding" ["user" "endpoint"] "A call limited by `[limiter.sliding]`."
     LimitedByAddress "limited_by_address" ["endpoint"] "A call limited by client address."
     LimitedBySession "limited_by_session" ["session" "endpoint"] "A call limited by session."
+    PersonalWrite "personal_write" ["id" "value"] "Writes a person's data, which are cached encrypted."
+    PersonalRead "personal_read" ["id"] "Reads them through the cache. The result is the value."
     PasswordResetIssue "password_reset_issue" ["user"] "Makes a code to set a new password. The result is the code."
     PasswordResetConsume "password_reset_consume" ["code"] "Uses it up."
     EmailVerificationIssue "email_verification_issue" ["user"] "Makes a code to prove an address. The result is the code."
@@ -64,6 +74,7 @@ impl OperationName {
     /// Placeholders that its request may use beside those that it must.
     pub fn optional_placeholders(self) -> &'static [&'static str] {
         match self {
+            OperationName::PersonalWrite | OperationName::PersonalRead => &["tenant"],
             OperationName::PasswordResetConsume
             | OperationName::EmailVerificationConsume
             | OperationName::OtpConsume => &["user"],

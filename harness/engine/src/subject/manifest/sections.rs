@@ -1,13 +1,14 @@
 //! The sections of the manifest.
 
+use super::observe::{LogStructure, ReconnectingPattern};
 use super::operation::JsonPointer;
-use super::operation_name::OperationName;
 use super::promises::{SlowPattern, with_groups};
 use super::template::Template;
 use crate::store::StoreKind;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// `[subject]`: how the service is started.
@@ -27,6 +28,9 @@ pub struct SubjectSection {
     /// A path that answers 200 when the service is ready.
     #[serde(default = "default_ready_path")]
     pub ready_path: String,
+    /// The loopback port that it always listens on, where it cannot be told another one by `{http.port}`. Then one
+    /// scenario runs at a time, and those that need a second instance are skipped.
+    pub port: Option<NonZeroU16>,
 }
 
 fn default_ready_path() -> String {
@@ -56,6 +60,14 @@ pub struct StoresSection {
 pub struct LogsSection {
     /// Redis was connected; the group `version` captures the server's version.
     pub connected: Option<VersionPattern>,
+    /// What every line is.
+    pub structure: Option<LogStructure>,
+    /// A connection to Redis is about to be made, at start.
+    pub connecting: Option<LogPattern>,
+    /// Something went wrong between the service and Redis.
+    pub redis_error: Option<LogPattern>,
+    /// An attempt to reconnect is due; the groups `attempt` (from 1) and `delay_ms` say which, and when.
+    pub reconnecting: Option<ReconnectingPattern>,
     /// The Redis connection is back after an outage.
     pub restored: Option<LogPattern>,
     /// A line of level error.
@@ -220,6 +232,8 @@ pub struct KeysSection {
     pub kv: Option<Template>,
     /// The key of a cached entity: `{id}`.
     pub entity: Option<Template>,
+    /// The key of a person's cached data: `{id}` and, where there are tenants, `{tenant}`.
+    pub personal: Option<Template>,
     /// The key of a limiter's counter: `{user}`, `{endpoint}`.
     pub limiter: Option<Template>,
     /// The key of what `[limiter.sliding]` keeps: `{user}`, `{endpoint}`.
@@ -234,34 +248,6 @@ pub struct KvSection {
     pub key_max_bytes: usize,
     /// The largest body, in bytes.
     pub body_max_bytes: usize,
-}
-
-/// `[cache]`: the cache's promises.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CacheSection {
-    /// A pattern that matches every cached entity, for the operation `cache_invalidate`.
-    pub pattern: String,
-    /// How long an entity is cached; a tenth less is as good.
-    pub ttl_seconds: Option<u64>,
-    /// How long it is remembered, at most, that an entity does not exist; under the same key.
-    pub absent_ttl_seconds: Option<u64>,
-    /// A regular expression for the statements that read an entity from Postgres.
-    pub read_statement: Option<LogPattern>,
-}
-
-/// `[degraded]`: what works while a store is away.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DegradedSection {
-    /// Operations that work without Redis.
-    #[serde(default)]
-    pub works_without_redis: Vec<OperationName>,
-    /// Operations that answer `refusal_status` without Redis.
-    #[serde(default)]
-    pub refused_without_redis: Vec<OperationName>,
-    /// The status of an operation that needs the missing store.
-    pub refusal_status: u16,
 }
 
 /// `[mutants]`: known defects that can be switched on.
@@ -279,7 +265,7 @@ pub(super) fn environment_placeholders() -> Vec<String> {
     let of_store = |kind: StoreKind| {
         ["host", "port", "user", "password", "database"].map(|field| format!("{kind}.{field}"))
     };
-    let own = ["http.port".to_owned(), "instance".to_owned()];
+    let own = ["http.port", "instance", "private.dir"].map(str::to_owned);
     StoreKind::ALL
         .into_iter()
         .flat_map(of_store)

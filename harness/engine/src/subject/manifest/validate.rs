@@ -1,8 +1,9 @@
 //! What the form of the file cannot say: that its parts fit together.
 
 use super::error::{ManifestError, Source};
+use super::overlay::{validate_credentials, validate_tls};
 use super::sections::environment_placeholders;
-use super::{Manifest, OperationName, Template};
+use super::{Manifest, Template};
 use std::collections::BTreeMap;
 
 pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
@@ -23,14 +24,32 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
         );
         return Err(source.error_at("bad_configuration", problem));
     }
+    if let Some(structure) = &manifest.logs.structure {
+        structure.validate(source)?;
+    }
     environment(manifest, source)?;
+    port(manifest, source)?;
     good_configuration(manifest, source)?;
+    validate_tls(&manifest.tls, source)?;
+    validate_credentials(&manifest.credentials, source)?;
     operations(manifest, source)?;
     if let Some(backoff) = &manifest.backoff {
         backoff.validate(source)?;
     }
+    if let Some(cache) = &manifest.cache {
+        cache.validate(source)?;
+    }
     if let Some(scripts) = &manifest.scripts {
         scripts.validate(&manifest.operations, source)?;
+    }
+    if let Some(encryption) = &manifest.encryption {
+        encryption.validate(source)?;
+    }
+    for class in &manifest.data_classes {
+        class.validate(&manifest.operations, source)?;
+    }
+    if let Some(sessions) = &manifest.sessions {
+        sessions.validate(source)?;
     }
     if let Some(limiter) = &manifest.limiter {
         limiter.validate(source)?;
@@ -44,13 +63,16 @@ pub(super) fn validate(manifest: &Manifest, source: &Source<'_>) -> Result<(), M
     if let Some(lock) = &manifest.lock {
         lock.validate(source)?;
     }
-    degraded(manifest, source)?;
+    if let Some(degraded) = &manifest.degraded {
+        degraded.validate(&manifest.operations, source)?;
+    }
     policy(manifest, source)
 }
 
 fn good_configuration(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
     for case in &manifest.good_configuration {
-        only_known_placeholders(&case.env, "good_configuration", source)?;
+        let known = environment_placeholders();
+        only_known_placeholders(&case.env, "good_configuration", &known, source)?;
         if !(0..=15).contains(&case.redis_database) {
             let problem = format!(
                 "`redis_database` is {}; expected 0 to 15",
@@ -62,26 +84,27 @@ fn good_configuration(manifest: &Manifest, source: &Source<'_>) -> Result<(), Ma
     Ok(())
 }
 
-fn only_known_placeholders(
+pub(super) fn only_known_placeholders(
     env: &BTreeMap<String, Template>,
     key: &str,
+    known: &[String],
     source: &Source<'_>,
 ) -> Result<(), ManifestError> {
-    let known = environment_placeholders();
     for (name, template) in env {
         let unknown = template
             .placeholders()
             .find(|used| !known.iter().any(|known| known == used));
         if let Some(unknown) = unknown {
             let key = format!("{key}.{name}");
-            return Err(source.error_at(&key, unknown_placeholder(unknown, &known)));
+            return Err(source.error_at(&key, unknown_placeholder(unknown, known)));
         }
     }
     Ok(())
 }
 
 fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
-    only_known_placeholders(&manifest.subject.env, "subject.env", source)?;
+    let known = environment_placeholders();
+    only_known_placeholders(&manifest.subject.env, "subject.env", &known, source)?;
     for (index, part) in manifest.subject.command.iter().enumerate() {
         let unknown = part.placeholders().find(|used| !used.starts_with("env."));
         if let Some(unknown) = unknown {
@@ -92,6 +115,24 @@ fn environment(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestE
         }
     }
     Ok(())
+}
+
+/// The subject must be told where to listen, or it must be known where it does: anything else ends in "never ready".
+fn port(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
+    const PLACEHOLDER: &str = "http.port";
+    let subject = &manifest.subject;
+    let mut used = subject.env.values().flat_map(Template::placeholders);
+    match (used.any(|name| name == PLACEHOLDER), subject.port) {
+        (false, None) => Err(source.error_at(
+            "subject.env",
+            "nothing tells the subject its port; expected {http.port} in a variable, or `subject.port`, the port that it always listens on",
+        )),
+        (true, Some(_)) => Err(source.error_at(
+            "subject.port",
+            "`subject.env` uses {http.port}, too; expected one of the two",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn unknown_placeholder(unknown: &str, known: &[String]) -> String {
@@ -132,32 +173,6 @@ fn operations(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestEr
         }
         None => Ok(()),
     }
-}
-
-fn degraded(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {
-    let Some(degraded) = &manifest.degraded else {
-        return Ok(());
-    };
-    let mapped = |name: &&OperationName| !manifest.operations.contains_key(name);
-    for (key, names) in [
-        (
-            "degraded.works_without_redis",
-            &degraded.works_without_redis,
-        ),
-        (
-            "degraded.refused_without_redis",
-            &degraded.refused_without_redis,
-        ),
-    ] {
-        if let Some(unmapped) = names.iter().find(mapped) {
-            let problem = format!(
-                "`{}` is not in `operations`; expected a mapped one",
-                unmapped.key()
-            );
-            return Err(source.error_at(key, problem));
-        }
-    }
-    Ok(())
 }
 
 fn policy(manifest: &Manifest, source: &Source<'_>) -> Result<(), ManifestError> {

@@ -1,29 +1,25 @@
 //! The rules of a run, seen with scenarios made for it, real stores, and this test binary as the subject.
 
+mod fixed_port;
+mod support;
+
 use futures::FutureExt;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use support::{Setup, TestResult, assert_nothing_left, scenario, verdict};
 use tokio::sync::watch;
-use touchstone_core::{
-    Criterion, EventSink, ExitCode, Profile, RunEvent, RunEventKind, Seed, Verdict,
-};
+use touchstone_core::{EventSink, ExitCode, Profile, RunEvent, RunEventKind, Verdict};
 use touchstone_engine::proxy::Reject;
-use touchstone_engine::run::{Outcome, Plan, Planned, RunError, run};
-use touchstone_engine::scenario::{Context, Scenario, Stop};
+use touchstone_engine::run::{Planned, RunError, run};
+use touchstone_engine::scenario::{Scenario, Stop};
 use touchstone_engine::store::tools::Tools;
 use touchstone_engine::store::{Provider, StoreKind};
 use touchstone_engine::subject::manifest::OperationName;
 use touchstone_engine::subject::{Manifest, SubjectError};
-
-type TestResult = Result<(), Box<dyn Error>>;
-type ScenarioFuture<'a> = futures::future::BoxFuture<'a, Result<(), Stop>>;
 
 /// Not a test: the subject. It answers every request with the value of `DEFECT`.
 #[test]
@@ -43,21 +39,6 @@ fn the_subject() {
         let length = body.len();
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
         let _ = write!(stream, "{head} {length}\r\n\r\n{body}");
-    }
-}
-
-const fn scenario(
-    id: &'static str,
-    run: for<'a> fn(&'a Context) -> ScenarioFuture<'a>,
-) -> Scenario {
-    Scenario {
-        criterion: Criterion {
-            id,
-            statement: "made for a test",
-            profile: Profile::Merge,
-        },
-        expected: Duration::from_secs(1),
-        run,
     }
 }
 
@@ -113,77 +94,6 @@ const SEES_DEFECT: Scenario = scenario("DEFECT-1", |context| {
     }
     .boxed()
 });
-
-struct Setup {
-    plan: Plan,
-    sinks: Vec<Box<dyn EventSink>>,
-    _dir: TempDir,
-}
-
-impl Setup {
-    fn new(scenarios: &[Scenario], more_manifest: &str) -> Result<Self, Box<dyn Error>> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = tempfile::tempdir()?;
-        let manifest = manifest(dir.path(), more_manifest)?;
-        let plan = Plan {
-            run_id: format!("rules-{}-{number}", std::process::id()),
-            manifest: Arc::new(manifest),
-            extra_env: BTreeMap::new(),
-            provider: Arc::new(Provider::Process(Tools::find()?)),
-            provider_reason: "a test".to_owned(),
-            scenarios: scenarios.iter().copied().map(Planned::from).collect(),
-            profile: Profile::Merge,
-            jobs: 2,
-            repeat: 1,
-            fail_fast: false,
-            seed: Seed(7),
-            report_dir: dir.path().join("report"),
-            command: "touchstone check".to_owned(),
-        };
-        Ok(Self {
-            plan,
-            sinks: Vec::new(),
-            _dir: dir,
-        })
-    }
-
-    fn run(self) -> Result<Outcome, RunError> {
-        let (_sender, never) = watch::channel(None);
-        let run_id = self.plan.run_id.clone();
-        let outcome = run(self.plan, self.sinks, never);
-        assert_nothing_left(&run_id);
-        outcome
-    }
-}
-
-fn manifest(dir: &Path, more: &str) -> Result<Manifest, Box<dyn Error>> {
-    let program = std::env::current_exe()?;
-    let text = format!(
-        "[subject]\nname = \"stub\"\ncommand = [{program:?}, \"the_subject\", \"--exact\", \"--ignored\", \"--nocapture\"]\n\
-         [subject.env]\nSTUB_PORT = \"{{http.port}}\"\n{more}"
-    );
-    let path = dir.join("manifest.toml");
-    std::fs::write(&path, text)?;
-    Ok(Manifest::load(&path)?)
-}
-
-/// The run is over: neither its directory nor a process with its mark may be there.
-fn assert_nothing_left(run_id: &str) {
-    let bases = touchstone_engine::scope::base_dirs();
-    let left: Vec<String> = touchstone_engine::sweep::find(&bases)
-        .into_iter()
-        .filter(|run| run.run_id == run_id)
-        .flat_map(|run| run.things())
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-fn verdict<'a>(outcome: &'a Outcome, id: &str) -> &'a Verdict {
-    let records = &outcome.record.scenarios;
-    let of_id = |record: &&touchstone_core::ScenarioRecord| record.criterion == id;
-    &records.iter().find(of_id).expect("it has a record").verdict
-}
 
 #[test]
 fn a_scenario_that_panics_is_unknown_and_the_run_goes_on() -> TestResult {
@@ -312,8 +222,7 @@ fn an_environment_that_fails_is_no_failure_of_the_subject() -> TestResult {
 #[test]
 fn a_subject_that_does_not_start_is_told_once() -> TestResult {
     let mut setup = Setup::new(&[PASSES, PASSES_TOO], "")?;
-    let text =
-        "[subject]\nname = \"dead\"\ncommand = [\"sh\", \"-c\", \"echo no brain >&2; exit 7\"]\n";
+    let text = "[subject]\nname = \"dead\"\ncommand = [\"sh\", \"-c\", \"echo no brain >&2; exit 7\"]\n[subject.env]\nPORT = \"{http.port}\"\n";
     let path = setup.plan.manifest.path.clone();
     std::fs::write(&path, text)?;
     setup.plan.manifest = Arc::new(Manifest::load(&path)?);
