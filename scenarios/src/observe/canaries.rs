@@ -64,13 +64,31 @@ impl<'a> Canaries<'a> {
     /// Calls every mapped operation once, in an order in which what one makes is there for the next. What they answer is
     /// not judged: it is the log that counts.
     pub(super) async fn call_all(&self, http: &HttpClient, round: &str) -> Result<Values, Stop> {
-        let mut values = Values::new();
+        // One for the account and for every login.
+        let password = self.plant("a password");
+        let mut values = Values::from([("password", password)]);
         for name in self.mapped() {
             if let Some(answer) = self.call(http, name, round, &values).await? {
                 self.note(name, &answer, &mut values);
             }
         }
         Ok(values)
+    }
+
+    /// Logs in again, where there are sessions: every operation has been called, also those that end them.
+    pub(super) async fn log_in(
+        &self,
+        http: &HttpClient,
+        round: &str,
+        made: &mut Values,
+    ) -> Result<(), Stop> {
+        let login = OperationName::SessionCreate;
+        if self.mapped().any(|name| name == login)
+            && let Some(answer) = self.call(http, login, round, made).await?
+        {
+            self.note(login, &answer, made);
+        }
+        Ok(())
     }
 
     /// The same at once, with what an earlier round has made: for a fault that makes each call slow.
@@ -131,7 +149,7 @@ impl<'a> Canaries<'a> {
             .chain(name.optional_placeholders())
         {
             let value = match *placeholder {
-                "key" | "key2" | "user" | "endpoint" | "name" | "tenant" => {
+                "key" | "key2" | "user" | "endpoint" | "name" | "device" | "tenant" => {
                     format!("observed-{round}")
                 }
                 "pattern" => "none:*".to_owned(),
@@ -171,6 +189,14 @@ impl<'a> Canaries<'a> {
                 _,
             ) => {
                 values.remove("code");
+            }
+            (OperationName::SessionCreate, _) => {
+                let manifest: &Manifest = self.context.manifest();
+                let cookie = manifest.sessions.as_ref().map(|section| &section.cookie);
+                if let Some(id) = cookie.and_then(|name| cookie_of(answer, name)) {
+                    self.take("the id of a session", &id);
+                    values.insert("session", id);
+                }
             }
             (OperationName::LockAcquire, Some(token)) => {
                 values.insert("fencing_token", token);
@@ -219,6 +245,15 @@ impl<'a> Canaries<'a> {
         // Nothing under this lock can be left half done by a panic.
         self.planted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The value of a cookie that the answer sets.
+fn cookie_of(answer: &Answer, name: &str) -> Option<String> {
+    let lines = answer.headers.get_all("set-cookie").iter();
+    let mut lines = lines.filter_map(|line| line.to_str().ok());
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    let value = value.split(';').next().unwrap_or_default();
+    (!value.is_empty()).then(|| value.to_owned())
 }
 
 fn text_at(answer: &Answer, pointer: &JsonPointer) -> Option<String> {

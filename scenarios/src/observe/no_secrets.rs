@@ -91,6 +91,10 @@ impl Run<'_> {
         for round in ["one", "two"] {
             self.made = self.call_all(round).await?;
         }
+        for (instance, made) in self.instances.iter().zip(&mut self.made) {
+            let round = format!("two-{}", instance.wiring.index);
+            self.canaries.log_in(&instance.http, &round, made).await?;
+        }
         Ok(())
     }
 
