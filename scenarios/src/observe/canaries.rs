@@ -72,13 +72,31 @@ impl<'a> Canaries<'a> {
     /// Calls every mapped operation once, in an order in which what one makes is there for the next. What they answer is
     /// not judged: it is the log that counts.
     pub(super) async fn call_all(&self, http: &HttpClient, round: &str) -> Result<Values, Stop> {
-        let mut values = Values::new();
+        // One for the account and for every login.
+        let password = self.plant("a password");
+        let mut values = Values::from([("password", password)]);
         for name in self.mapped() {
             if let Some(answer) = self.call(http, name, round, &values).await? {
                 self.note(name, &answer, &mut values);
             }
         }
         Ok(values)
+    }
+
+    /// Logs in again, where there are sessions: every operation has been called, also those that end them.
+    pub(super) async fn log_in(
+        &self,
+        http: &HttpClient,
+        round: &str,
+        made: &mut Values,
+    ) -> Result<(), Stop> {
+        let login = OperationName::SessionCreate;
+        if self.mapped().any(|name| name == login)
+            && let Some(answer) = self.call(http, login, round, made).await?
+        {
+            self.note(login, &answer, made);
+        }
+        Ok(())
     }
 
     /// The same at once, with what an earlier round has made: for a fault that makes each call slow.
@@ -139,7 +157,7 @@ impl<'a> Canaries<'a> {
             .chain(name.optional_placeholders())
         {
             let value = match *placeholder {
-                "key" | "key2" | "user" | "endpoint" | "name" | "tenant" => {
+                "key" | "key2" | "user" | "endpoint" | "name" | "device" | "tenant" => {
                     format!("observed-{round}")
                 }
                 // The login takes the one that the account was made with.
@@ -239,6 +257,7 @@ impl<'a> Canaries<'a> {
     }
 }
 
+/// The value of a cookie that the answer sets.
 fn text_at(answer: &Answer, pointer: &JsonPointer) -> Option<String> {
     Some(pointer.get(&answer.json()?)?.as_str()?.to_owned())
 }
