@@ -256,7 +256,10 @@ async fn environment(
     private_dir: &Path,
 ) -> Result<BTreeMap<String, String>, BenchError> {
     let private_dir = private_dir.display().to_string();
-    let mut values = BTreeMap::from([("private.dir".to_owned(), private_dir)]);
+    let mut values = BTreeMap::from([
+        ("instance".to_owned(), "0".to_owned()),
+        ("private.dir".to_owned(), private_dir),
+    ]);
     for store in [redis, postgres] {
         let (kind, spec, address) = (store.kind(), store.spec(), address(store).await?);
         let database = match kind {

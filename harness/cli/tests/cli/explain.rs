@@ -9,7 +9,11 @@ fn a_criterion_is_explained_in_whole() {
     let ended = run(place.touchstone().args(["explain", "hlth-2", "RECON-3"]));
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     // Where a line is broken depends on how wide the terminal is.
-    let told = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = ended
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     for text in [
         "HLTH-2 (HLTH: health; profile merge)",
         "first seen 1 s or less after the stop",
