@@ -194,11 +194,7 @@ fn measure(servers: &Servers<'_>, sizes: &Sizes) -> Result<Vec<Round>, BenchErro
     Ok(rounds)
 }
 
-fn measure_round(
-    servers: &Servers<'_>,
-    sizes: &Sizes,
-    number: usize,
-) -> Result<Round, BenchError> {
+fn measure_round(servers: &Servers<'_>, sizes: &Sizes, number: usize) -> Result<Round, BenchError> {
     let load_average = crate::record::load_average();
     // Who comes second meets a warmer machine: each is first in every other round.
     let mut turns = Server::ALL;
@@ -207,7 +203,10 @@ fn measure_round(
     for kind in Kind::ALL {
         let mut of_kind = BTreeMap::new();
         for server in turns {
-            of_kind.insert(server, servers.ask(server, kind, sizes.clients, sizes.load_s)?);
+            of_kind.insert(
+                server,
+                servers.ask(server, kind, sizes.clients, sizes.load_s)?,
+            );
         }
         loaded.insert(kind, of_kind);
     }

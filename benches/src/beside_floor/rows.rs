@@ -46,7 +46,9 @@ pub(super) fn all(rounds: &[Round]) -> Vec<Row> {
         let asked = |round: &Round, server| round.loaded.get(&kind)?.get(&server).cloned();
         let both = |figure: Figure| {
             let of = move |server| {
-                let figures = rounds.iter().map(move |round| figure(&asked(round, server)?));
+                let figures = rounds
+                    .iter()
+                    .map(move |round| figure(&asked(round, server)?));
                 figures.collect::<Vec<_>>()
             };
             (of(Server::Floor), of(Server::Ours))
@@ -67,14 +69,28 @@ pub(super) fn all(rounds: &[Round]) -> Vec<Row> {
         .iter()
         .map(|round| Some(round.redis.as_ref()?.p50_us))
         .collect();
-    let mut row = Row::ratio("Get, c=1: p50, us", &redis, &alone(Server::Ours), "ours / redis", ALONE_RATIO);
+    let mut row = Row::ratio(
+        "Get, c=1: p50, us",
+        &redis,
+        &alone(Server::Ours),
+        "ours / redis",
+        ALONE_RATIO,
+    );
     row.floor = median(&alone(Server::Floor));
     rows.push(row);
     let of = |figure: fn(&Round) -> f64| -> Vec<_> {
         rounds.iter().map(|round| Some(figure(round))).collect()
     };
-    rows.push(Row::figure("resident after the load, MiB", &of(|r| r.rss_mib), RSS_MIB));
-    rows.push(Row::figure("ready after its start, ms", &of(|r| r.ready_ms), READY_MS));
+    rows.push(Row::figure(
+        "resident after the load, MiB",
+        &of(|r| r.rss_mib),
+        RSS_MIB,
+    ));
+    rows.push(Row::figure(
+        "ready after its start, ms",
+        &of(|r| r.ready_ms),
+        READY_MS,
+    ));
     rows
 }
 
@@ -160,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_ratio_is_of_the_figures_of_one_round() {
-        let (floor, ours) = ([Some(10.0), None, Some(20.0)], [Some(12.0), Some(9.0), Some(22.0)]);
+        let (floor, ours) = (
+            [Some(10.0), None, Some(20.0)],
+            [Some(12.0), Some(9.0), Some(22.0)],
+        );
         let row = Row::ratio("x", &floor, &ours, "ours / floor", CPU_RATIO);
         assert_eq!(row.spread.map(|spread| spread.rounds), Some(vec![1.2, 1.1]));
         assert_eq!((row.floor, row.ours), (Some(15.0), Some(12.0)));

@@ -120,7 +120,8 @@ impl<'a> Servers<'a> {
 
     pub(super) fn ask_redis(&self, requests: u32) -> Result<Option<RedisSeen>, BenchError> {
         let password = &self.redis.spec().password;
-        self.tools.ask_redis(self.parts.redis_address, password, requests)
+        self.tools
+            .ask_redis(self.parts.redis_address, password, requests)
     }
 
     /// A second instance, from its start to its first good answer.
@@ -313,7 +314,10 @@ fn status(port: u16, path: &str) -> std::io::Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(READY_DEADLINE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.lines().next().unwrap_or_default().to_owned())

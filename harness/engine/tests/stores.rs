@@ -4,12 +4,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use touchstone_core::Seed;
-use touchstone_engine::proxy::{
-    PemIdentity, Protocol, ProxyConfig, ProxyThread, Tls, TlsClient,
-};
+use touchstone_engine::proxy::{PemIdentity, Protocol, ProxyConfig, ProxyThread, Tls, TlsClient};
 use touchstone_engine::scope::RunScope;
-use touchstone_engine::store::tools::Tools;
 use touchstone_engine::store::redis as redis_client;
+use touchstone_engine::store::tools::Tools;
 use touchstone_engine::store::{
     Provider, SUPERUSER, ServerSpec, ServerState, ServerTls, Store, StoreKind,
 };
@@ -149,7 +147,8 @@ async fn ping_by_tls(store: &Store, authority: &Authority) -> TestResult {
 }
 
 #[tokio::test]
-async fn redis_speaks_tls_on_a_second_port_and_demands_a_certificate_also_after_a_restart() -> TestResult {
+async fn redis_speaks_tls_on_a_second_port_and_demands_a_certificate_also_after_a_restart()
+-> TestResult {
     let scope = scope()?;
     let authority = scope.authority()?;
     let spec = ServerSpec {

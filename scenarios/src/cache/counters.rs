@@ -17,7 +17,6 @@ use touchstone_engine::subject::OperationName;
 use touchstone_engine::subject::client::AnswerKind;
 use touchstone_engine::subject::manifest::{CacheFigures, Template};
 
-
 const HITS: usize = 5;
 /// Reads of an entry that is not there, at once: each of them has missed.
 const AT_ONCE: usize = 8;
@@ -107,10 +106,12 @@ impl Counters<'_> {
 
     /// Of what does not exist. Whether that is remembered is CACHE-2's to judge; here the tap says.
     async fn absences(&self) -> Result<(), Stop> {
-        self.context.step(format!("{ABSENT_READS} reads of what does not exist"));
+        self.context
+            .step(format!("{ABSENT_READS} reads of what does not exist"));
         let last = self.uncached("the last").await?;
         let Ok(last) = last.id.parse::<i64>() else {
-            self.context.observe("ids are no numbers: no id is known that does not exist");
+            self.context
+                .observe("ids are no numbers: no id is known that does not exist");
             return Ok(());
         };
         let id = (last + 1000).to_string();
@@ -131,7 +132,10 @@ impl Counters<'_> {
             let (counted, found) = (between.risen(absent), looked.found as f64);
             expect(
                 counted == found,
-                format!("`{}` to rise by {found}: so often the tap saw the note", absent.0),
+                format!(
+                    "`{}` to rise by {found}: so often the tap saw the note",
+                    absent.0
+                ),
                 format!("by {counted}"),
             )?;
         }
@@ -142,20 +146,31 @@ impl Counters<'_> {
     async fn without_redis(&self) -> Result<(), Stop> {
         let manifest = self.context.manifest();
         let works = manifest.degraded.as_ref().is_some_and(|degraded| {
-            degraded.works_without_redis.contains(&OperationName::EntityRead)
+            degraded
+                .works_without_redis
+                .contains(&OperationName::EntityRead)
         });
-        let has_statement = manifest.cache.as_ref().is_some_and(|c| c.read_statement.is_some());
+        let has_statement = manifest
+            .cache
+            .as_ref()
+            .is_some_and(|c| c.read_statement.is_some());
         if !works || !has_statement {
-            self.context.observe("`degraded` and `cache.read_statement` do not say what a read does without Redis");
+            self.context.observe(
+                "`degraded` and `cache.read_statement` do not say what a read does without Redis",
+            );
             return Ok(());
         }
-        self.context.step(format!("{FALLBACKS} reads without Redis"));
+        self.context
+            .step(format!("{FALLBACKS} reads without Redis"));
         let mut traffic = PostgresTraffic::watch(self.context, self.environment)?;
         let entity = self.uncached("fallback").await?;
         self.read(&entity).await?;
         filled(&self.store, &key_of(self.key, &entity.id)).await?;
         let (wiring, redis) = (&self.instance.wiring, StoreKind::Redis);
-        let reject = self.environment.network_fault(wiring, redis, Reject).await?;
+        let reject = self
+            .environment
+            .network_fault(wiring, redis, Reject)
+            .await?;
         let cut = Cut {
             mode: CutMode::Reset,
         };

@@ -26,8 +26,8 @@ use touchstone_engine::proxy::{Cut, CutMode, Delay, Direction, Latency};
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::manifest::Template;
-use touchstone_engine::witness::Witness;
 use touchstone_engine::subject::{HttpClient, OperationName};
+use touchstone_engine::witness::Witness;
 
 const ACTIONS: std::ops::RangeInclusive<usize> = 1..=12;
 /// A late row is an old one: the longer the answer of Postgres is under way, the more can happen before

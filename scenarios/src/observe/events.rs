@@ -77,7 +77,11 @@ async fn outage(
     let (wiring, redis) = (&instance.wiring, StoreKind::Redis);
     let reject = environment.network_fault(wiring, redis, Reject).await?;
     let mode = CutMode::Reset;
-    drop(environment.network_fault(wiring, redis, Cut { mode }).await?);
+    drop(
+        environment
+            .network_fault(wiring, redis, Cut { mode })
+            .await?,
+    );
     let what = format!("{ATTEMPTS} attempts to reconnect");
     let deadline = context.deadline(|d| d.recover_ms) + GRACE;
     poll_until(&what, deadline, POLL, || async {
@@ -184,9 +188,13 @@ fn attempts_agree(
         let delay = Duration::from_millis(*delay_ms);
         let (least, most) = (delay.saturating_sub(EARLY + stall), delay + LATE + stall);
         if !(least..=most).contains(made) {
-            let expected = format!("attempt {attempt} to be made {delay_ms} ms after the one before, as logged");
+            let expected = format!(
+                "attempt {attempt} to be made {delay_ms} ms after the one before, as logged"
+            );
             let finding = Finding::new(expected, format!("{} ms", made.as_millis()));
-            return Err(Stop::Fail(finding.with_evidence(format!("logged {told:?}"))));
+            return Err(Stop::Fail(
+                finding.with_evidence(format!("logged {told:?}")),
+            ));
         }
     }
     Ok(())

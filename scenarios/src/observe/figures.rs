@@ -136,11 +136,12 @@ impl<'a> Figures<'a> {
         for name in names.collect::<std::collections::BTreeSet<_>>() {
             let counted = counted.get(name).map_or(0.0, |seen| seen.count);
             let sent = sent.get(name).copied().unwrap_or_default();
-            let slack = if sent.has_keys { 0.0 } else { OF_ITS_OWN_ACCORD };
-            let (least, most) = (
-                sent.surely - slack,
-                sent.surely + sent.at_the_edges + slack,
-            );
+            let slack = if sent.has_keys {
+                0.0
+            } else {
+                OF_ITS_OWN_ACCORD
+            };
+            let (least, most) = (sent.surely - slack, sent.surely + sent.at_the_edges + slack);
             expect(
                 (least..=most).contains(&counted),
                 format!(

@@ -182,8 +182,10 @@ impl Shown<'_> {
             told.unwrap_or_default(),
         )?;
         let new = after.len().saturating_sub(before.len());
-        self.context
-            .observe(format!("{} series, {new} of them new with {KEYS} keys", after.len()));
+        self.context.observe(format!(
+            "{} series, {new} of them new with {KEYS} keys",
+            after.len()
+        ));
         expect(
             new <= NEW_SERIES_MAX,
             format!("no series of its own for each of {KEYS} keys"),
@@ -194,7 +196,8 @@ impl Shown<'_> {
     /// Redis refuses, as often as the tap says.
     async fn refusals(&self) -> Result<(), Stop> {
         let Some(key) = &self.context.manifest().keys.kv else {
-            self.context.observe("no `keys.kv`: no errors of commands to compare");
+            self.context
+                .observe("no `keys.kv`: no errors of commands to compare");
             return Ok(());
         };
         self.context.step("writes that Redis refuses");
@@ -252,13 +255,19 @@ impl Shown<'_> {
         let errors = between.risen(&self.section.errors);
         expect(
             errors >= failed,
-            format!("`{}` to rise by {failed} failed reads or more", self.section.errors.0),
+            format!(
+                "`{}` to rise by {failed} failed reads or more",
+                self.section.errors.0
+            ),
             format!("by {errors}"),
         )?;
         let reconnects = between.risen(&self.section.reconnects);
         expect(
             reconnects == 1.0,
-            format!("`{}` to rise by 1, for one outage", self.section.reconnects.0),
+            format!(
+                "`{}` to rise by 1, for one outage",
+                self.section.reconnects.0
+            ),
             format!("by {reconnects}"),
         )?;
         if let Some(figure) = &self.section.attempts {

@@ -79,12 +79,18 @@ impl Followed<'_> {
             let told = self.told(&answer?)?;
             expect(
                 told == *id,
-                format!("the caller's trace id {id} in `{}`", self.section.answer_header),
+                format!(
+                    "the caller's trace id {id} in `{}`",
+                    self.section.answer_header
+                ),
                 told,
             )?;
         }
         let logged = self.logged_since(before, &given).await?;
-        context.observe(format!("{AT_ONCE} requests at once, {} lines", logged.len()));
+        context.observe(format!(
+            "{AT_ONCE} requests at once, {} lines",
+            logged.len()
+        ));
         Ok(())
     }
 

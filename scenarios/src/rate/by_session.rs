@@ -79,7 +79,9 @@ struct Limits<'a> {
 impl Limits<'_> {
     async fn story(&self, environment: &Environment) -> Result<(), Stop> {
         let limit = self.limit;
-        self.context.step(format!("a session uses up its {limit}, through two instances"));
+        self.context.step(format!(
+            "a session uses up its {limit}, through two instances"
+        ));
         let phone = self.client.login(&self.first, USER, "phone").await?;
         self.uses_up(&phone).await?;
         for (http, whence) in [
@@ -104,18 +106,28 @@ impl Limits<'_> {
 
     /// With the session its counters go, and whoever logs in again begins anew.
     async fn ends(&self, environment: &Environment, phone: &Held) -> Result<(), Stop> {
-        self.context.step("the session ends; the user logs in again on that device");
+        self.context
+            .step("the session ends; the user logs in again on that device");
         let store = StoreView::open(environment).await?;
         let before = self.counters(&store).await?;
-        let answer = self.client.call(&self.first, OperationName::SessionEnd, &phone.id).await?;
-        expect(answer.kind() == AnswerKind::Ok, "a logout to work", answer.describe())?;
+        let answer = self
+            .client
+            .call(&self.first, OperationName::SessionEnd, &phone.id)
+            .await?;
+        expect(
+            answer.kind() == AnswerKind::Ok,
+            "a logout to work",
+            answer.describe(),
+        )?;
         let after = self.counters(&store).await?;
         if let (Some(before), Some(after)) = (before, after)
             && !self.section.shared_by_devices
         {
             expect(
                 after < before,
-                format!("fewer than {before} counters in the store, as those of the session end with it"),
+                format!(
+                    "fewer than {before} counters in the store, as those of the session end with it"
+                ),
                 format!("{after}"),
             )?;
         }
@@ -150,13 +162,20 @@ impl Limits<'_> {
     async fn uses_up(&self, held: &Held) -> Result<(), Stop> {
         let (limit, device) = (self.limit, &held.device);
         for number in 1..=limit {
-            let http = if number % 2 == 0 { &self.second } else { &self.first };
+            let http = if number % 2 == 0 {
+                &self.second
+            } else {
+                &self.first
+            };
             let answer = self.ask(http, held, "one").await?;
-            let what = format!("request {number} of the session on `{device}` admitted (limit {limit} a session)");
+            let what = format!(
+                "request {number} of the session on `{device}` admitted (limit {limit} a session)"
+            );
             expect(admitted(&answer) == Some(true), what, answer.describe())?;
         }
         let answer = self.ask(&self.first, held, "one").await?;
-        let what = format!("one more of the session on `{device}` refused (limit {limit} a session)");
+        let what =
+            format!("one more of the session on `{device}` refused (limit {limit} a session)");
         expect(admitted(&answer) == Some(false), what, answer.describe())?;
         let answer = self.ask(&self.first, held, "two").await?;
         let what = format!("the session on `{device}` admitted at another endpoint");

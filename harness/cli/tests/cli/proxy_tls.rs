@@ -52,8 +52,14 @@ fn files_that_do_not_serve_are_told_with_their_option() {
     let line = ["proxy", "--listen", "127.0.0.1:0", "--upstream", "x:1"];
     for (more, told) in [
         (&["--tls-cert", "/nowhere"][..], "--tls-key"),
-        (&["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "--tls-cert: cannot read /nowhere"),
-        (&["--upstream-tls-ca", "/proc/version"], "--upstream-tls-ca: there is no certificate"),
+        (
+            &["--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
+            "--tls-cert: cannot read /nowhere",
+        ),
+        (
+            &["--upstream-tls-ca", "/proc/version"],
+            "--upstream-tls-ca: there is no certificate",
+        ),
     ] {
         let ended = run(place.touchstone().args(line).args(more));
         assert_eq!(ended.code, Some(2), "{ended:?}");

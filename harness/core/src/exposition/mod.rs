@@ -107,7 +107,9 @@ impl Exposition {
 
     /// The sum of the series that match; `None` if none does.
     pub fn sum(&self, selector: &Selector) -> Option<f64> {
-        let matching = self.samples().filter(|(series, _)| selector.matches(series));
+        let matching = self
+            .samples()
+            .filter(|(series, _)| selector.matches(series));
         matching.fold(None, |sum, (_, value)| Some(sum.unwrap_or(0.0) + value))
     }
 

@@ -93,9 +93,15 @@ fn counters_that_fall_are_told_and_gauges_may() {
 
 #[test]
 fn a_histogram_that_contradicts_itself_is_told() {
-    let falls = TEXT.replace("le=\"0.1\",command=\"GET\"} 3", "le=\"0.1\",command=\"GET\"} 5");
+    let falls = TEXT.replace(
+        "le=\"0.1\",command=\"GET\"} 3",
+        "le=\"0.1\",command=\"GET\"} 5",
+    );
     assert_eq!(parse(&falls).crooked_histograms().len(), 1);
-    let count = TEXT.replace("took_seconds_count{command=\"GET\"} 4", "took_seconds_count{command=\"GET\"} 5");
+    let count = TEXT.replace(
+        "took_seconds_count{command=\"GET\"} 4",
+        "took_seconds_count{command=\"GET\"} 5",
+    );
     assert_eq!(parse(&count).crooked_histograms().len(), 1);
 }
 

@@ -31,11 +31,11 @@ pub use encryption::{
 };
 pub use error::ManifestError;
 pub use limiter::*;
+pub use lock::LockSection;
 pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
 pub use overlay::{Overlay, PASSWORD_FILE};
-pub use lock::LockSection;
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
