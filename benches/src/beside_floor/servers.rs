@@ -6,6 +6,7 @@ use crate::side_by_side::Cores;
 use crate::side_by_side::pinning::{cpu_time, pin_process};
 use crate::{BenchError, Session, backend_build, workspace_root};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -26,6 +27,7 @@ const POLL: Duration = Duration::from_micros(200);
 struct Running {
     child: Child,
     port: u16,
+    log: PathBuf,
 }
 
 impl Drop for Running {
@@ -127,9 +129,13 @@ impl<'a> Servers<'a> {
     /// A second instance, from its start to its first good answer.
     pub(super) fn ready_ms(&self) -> Result<f64, BenchError> {
         let began = Instant::now();
-        let second = spawn(&self.program, &self.run_id, &self.parts.env, |_| Vec::new())?;
+        let place = Place {
+            run_id: &self.run_id,
+            logs: &self.parts.scripts,
+        };
+        let second = spawn(&self.program, place, &self.parts.env, |_| Vec::new())?;
         pin_process(second.child.id(), self.cores.server)?;
-        wait_for(second.port, "/health")?;
+        wait_for(&second, "/health")?;
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 
@@ -164,22 +170,27 @@ impl Parts {
         let scripts = session.scope.make_dir("wrk")?;
         Tools::write_scripts(&scripts)?;
         let id = seed(manifest, redis, postgres).await?;
-        let env = environment(manifest, redis, postgres).await?;
+        let private_dir = session.scope.make_dir("private")?;
+        let env = environment(manifest, (redis, postgres), &private_dir).await?;
         let run_id = session.scope.run_id();
         let redis_address = address(redis).await?;
         let url = format!("redis://:{}@{redis_address}", redis.spec().password);
         let this = std::env::current_exe().unwrap_or_default();
         let arguments = |port: u16| vec![WORKER_ARGUMENT.to_owned(), url, port.to_string()];
-        let floor = spawn(&this, run_id, &BTreeMap::new(), arguments)?;
-        let ours = spawn(program, run_id, &env, |_| Vec::new())?;
-        wait_for(floor.port, &format!("/kv/{KEY}"))?;
-        wait_for(ours.port, "/health")?;
+        let place = Place {
+            run_id,
+            logs: &scripts,
+        };
+        let floor = spawn(&this, place, &BTreeMap::new(), arguments)?;
+        let ours = spawn(program, place, &env, |_| Vec::new())?;
+        wait_for(&floor, &format!("/kv/{KEY}"))?;
+        wait_for(&ours, "/health")?;
         for process in [floor.child.id(), ours.child.id()] {
             pin_process(process, cores.server)?;
         }
         // A hit from the first request on: ours fills what the floor reads.
-        for port in [ours.port, floor.port] {
-            wait_for(port, &format!("/users/{id}"))?;
+        for server in [&ours, &floor] {
+            wait_for(server, &format!("/users/{id}"))?;
         }
         Ok(Self {
             scripts,
@@ -241,10 +252,14 @@ async fn seed(manifest: &Manifest, redis: &Store, postgres: &Store) -> Result<St
 /// That of the manifest, with the stores' own addresses: no proxy stands between.
 async fn environment(
     manifest: &Manifest,
-    redis: &Store,
-    postgres: &Store,
+    (redis, postgres): (&Store, &Store),
+    private_dir: &Path,
 ) -> Result<BTreeMap<String, String>, BenchError> {
-    let mut values = BTreeMap::new();
+    let private_dir = private_dir.display().to_string();
+    let mut values = BTreeMap::from([
+        ("instance".to_owned(), "0".to_owned()),
+        ("private.dir".to_owned(), private_dir),
+    ]);
     for store in [redis, postgres] {
         let (kind, spec, address) = (store.kind(), store.spec(), address(store).await?);
         let database = match kind {
@@ -261,49 +276,60 @@ async fn environment(
             values.insert(format!("{kind}.{field}"), value);
         }
     }
-    values.insert("instance".to_owned(), "0".to_owned());
     let fill = |(name, template): (&String, &touchstone_engine::subject::manifest::Template)| {
         (name.clone(), template.fill(|key| values.get(key).cloned()))
     };
     Ok(manifest.subject.env.iter().map(fill).collect())
 }
 
+/// Whose a process is, and where its log goes.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    run_id: &'a str,
+    logs: &'a Path,
+}
+
 fn spawn(
     program: &Path,
-    run_id: &str,
+    place: Place<'_>,
     env: &BTreeMap<String, String>,
     arguments: impl FnOnce(u16) -> Vec<String>,
 ) -> Result<Running, BenchError> {
     let port = free_port()?;
+    let log = place.logs.join(format!("{port}.log"));
+    let file = File::create(&log).map_err(BenchError::file(&log))?;
     let child = Command::new(program)
         .args(arguments(port))
         .envs(env)
         // The one placeholder that is each server's own.
         .env("PORT", port.to_string())
-        .env(RUN_MARKER, run_id)
+        .env(RUN_MARKER, place.run_id)
         .current_dir(workspace_root())
         .process_group(0)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(file)
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|source| BenchError::Child {
             program: program.to_owned(),
             source,
         })?;
-    Ok(Running { child, port })
+    Ok(Running { child, port, log })
 }
 
 /// Asks, again and again, until the answer is good.
-fn wait_for(port: u16, path: &str) -> Result<(), BenchError> {
+fn wait_for(server: &Running, path: &str) -> Result<(), BenchError> {
     let began = Instant::now();
     loop {
-        let seen = match status(port, path) {
+        let seen = match status(server.port, path) {
             Ok(line) if line.contains(" 200 ") => return Ok(()),
             Ok(line) => line,
             Err(error) => error.to_string(),
         };
         if began.elapsed() > READY_DEADLINE {
+            let log = std::fs::read_to_string(&server.log).unwrap_or_default();
+            let last = log.lines().last().unwrap_or_default();
+            let seen = format!("{seen}; its log ends with `{last}`");
             return Err(BenchError::wrong(format!("200 at `{path}`"), seen));
         }
         std::thread::sleep(POLL);
