@@ -170,8 +170,8 @@ impl Parts {
         let scripts = session.scope.make_dir("wrk")?;
         Tools::write_scripts(&scripts)?;
         let id = seed(manifest, redis, postgres).await?;
-        let private = session.scope.make_dir("backend")?;
-        let env = environment(manifest, redis, postgres, &private).await?;
+        let private_dir = session.scope.make_dir("private")?;
+        let env = environment(manifest, (redis, postgres), &private_dir).await?;
         let run_id = session.scope.run_id();
         let redis_address = address(redis).await?;
         let url = format!("redis://:{}@{redis_address}", redis.spec().password);
@@ -252,13 +252,13 @@ async fn seed(manifest: &Manifest, redis: &Store, postgres: &Store) -> Result<St
 /// That of the manifest, with the stores' own addresses: no proxy stands between.
 async fn environment(
     manifest: &Manifest,
-    redis: &Store,
-    postgres: &Store,
-    private: &Path,
+    (redis, postgres): (&Store, &Store),
+    private_dir: &Path,
 ) -> Result<BTreeMap<String, String>, BenchError> {
+    let private_dir = private_dir.display().to_string();
     let mut values = BTreeMap::from([
         ("instance".to_owned(), "0".to_owned()),
-        ("private.dir".to_owned(), private.display().to_string()),
+        ("private.dir".to_owned(), private_dir),
     ]);
     for store in [redis, postgres] {
         let (kind, spec, address) = (store.kind(), store.spec(), address(store).await?);

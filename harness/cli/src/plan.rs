@@ -2,7 +2,7 @@
 
 use crate::args::{ProviderArgs, SubjectArgs};
 use crate::error::UsageError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use touchstone_core::{Profile, Seed};
 use touchstone_engine::run::shell_word;
 use touchstone_engine::scenario::Scenario;
@@ -94,11 +94,21 @@ pub(crate) fn command(subject: &SubjectArgs, provider: &ProviderArgs) -> String 
         shell_word(&subject.path.display().to_string())
     );
     let servers = &provider.servers;
-    for (flag, path) in [
-        ("--redis-server", &servers.redis_server),
-        ("--second-redis-server", &servers.second_redis_server),
+    for (flag, path, variable) in [
+        (
+            "--redis-server",
+            &servers.redis_server,
+            "TOUCHSTONE_REDIS_SERVER",
+        ),
+        (
+            "--second-redis-server",
+            &servers.second_redis_server,
+            "TOUCHSTONE_SECOND_REDIS_SERVER",
+        ),
     ] {
-        if let Some(path) = path {
+        // Whoever repeats it may not have our environment.
+        let named = || std::env::var_os(variable).filter(|value| !value.is_empty());
+        if let Some(path) = path.clone().or_else(|| named().map(PathBuf::from)) {
             command += &format!(" {flag} {}", shell_word(&path.display().to_string()));
         }
     }

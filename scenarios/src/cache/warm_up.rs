@@ -13,7 +13,7 @@ use std::time::Duration;
 use touchstone_core::{Criterion, Profile};
 use touchstone_engine::environment::{Environment, Overrides};
 use touchstone_engine::instance::Instance;
-use touchstone_engine::proxy::{Delay, Direction, Latency};
+use touchstone_engine::proxy::{Bandwidth, Direction};
 use touchstone_engine::scenario::{Context, Scenario, Stop, demand, expect};
 use touchstone_engine::store::StoreKind;
 use touchstone_engine::subject::OperationName;
@@ -28,8 +28,9 @@ const PACE: Duration = Duration::from_millis(2);
 const AT_ONCE: usize = 20;
 /// As many that are not declared.
 const OTHERS: usize = 3;
-/// What Postgres answers is under way this long: a warm-up takes its time, and an update passes it.
-const REPLY_DELAY: Duration = Duration::from_millis(40);
+/// How fast the line from Postgres is. All hot rows together take some tenths of a second, so that an update passes
+/// them, and a health check's answer next to nothing, so that a service which is ready too early is seen to be.
+const LINE_BYTES_PER_SECOND: u64 = 32 * 1024;
 const UPDATER: u32 = 1;
 const READER: u32 = 2;
 
@@ -115,13 +116,13 @@ impl WarmUp<'_> {
             "start an instance with {STILL} hot keys, and {MOVING} that are being updated"
         ));
         let wiring = self.environment.wire().await?;
-        let latency = Latency {
-            delay: Delay::fixed(REPLY_DELAY),
+        let slow_line = Bandwidth {
+            bytes_per_second: LINE_BYTES_PER_SECOND,
             direction: Direction::Down,
         };
         let slow = self
             .environment
-            .network_fault(&wiring, StoreKind::Postgres, latency)
+            .network_fault(&wiring, StoreKind::Postgres, slow_line)
             .await?;
         let ids: Vec<&str> = self.declared().map(|entity| entity.id.as_str()).collect();
         let overrides = Overrides {

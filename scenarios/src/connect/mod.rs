@@ -7,10 +7,13 @@ mod database;
 mod downgrade;
 mod encrypted;
 mod handshake;
+mod password_file;
 mod pool;
 mod refused_start;
+mod rotated_role;
 mod rotated_user;
 mod rotation;
+mod under_load;
 mod unreachable;
 mod version;
 

@@ -1,10 +1,6 @@
 //! The Redis user whose password is rotated, and the file that the subject finds it in.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use touchstone_core::redact::Redactor;
+use super::password_file::PasswordFile;
 use touchstone_engine::environment::Environment;
 use touchstone_engine::scenario::{Context, Stop};
 use touchstone_engine::store::StoreKind;
@@ -15,9 +11,8 @@ const NAME: &str = "rotated";
 /// See the module.
 pub(super) struct User {
     pub(super) name: String,
-    file: PathBuf,
+    file: PasswordFile,
     current: String,
-    passwords: Redactor,
 }
 
 /// The password that ends with a rotation, and the one that begins.
@@ -35,11 +30,10 @@ impl User {
         let name = if takes_a_name { NAME } else { "default" };
         let mut user = Self {
             name: name.to_owned(),
-            file: environment.private_dir("password")?.join("redis"),
+            file: PasswordFile::create(environment, "redis")?,
             current: String::new(),
-            passwords: Redactor::default(),
         };
-        let password = user.make_up(environment);
+        let password = user.file.make_up(environment);
         let rules = ["on", &format!(">{password}"), "~*", "&*", "+@all"];
         user.set(environment, &rules).await?;
         user.write(&password)?;
@@ -48,7 +42,7 @@ impl User {
     }
 
     pub(super) fn file_name(&self) -> String {
-        self.file.display().to_string()
+        self.file.name()
     }
 
     /// From now on the server takes another password, too.
@@ -56,7 +50,7 @@ impl User {
         &mut self,
         environment: &Environment,
     ) -> Result<Rotated, Stop> {
-        let new = self.make_up(environment);
+        let new = self.file.make_up(environment);
         self.set(environment, &[&format!(">{new}")]).await?;
         let old = std::mem::replace(&mut self.current, new.clone());
         Ok(Rotated { old, new })
@@ -77,17 +71,8 @@ impl User {
         }
     }
 
-    /// As whatever rotates secrets does it: another file in its place, never half of one.
     pub(super) fn write(&self, password: &str) -> Result<(), Stop> {
-        let next = self.file.with_extension("next");
-        let mut file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&next)?;
-        file.write_all(format!("{password}\n").as_bytes())?;
-        Ok(fs::rename(&next, &self.file)?)
+        self.file.write(password)
     }
 
     /// How many logins as this user the server has refused; the harness's own are among them.
@@ -112,14 +97,7 @@ impl User {
 
     /// Whether one of its passwords, of any time, stands in a text.
     pub(super) fn is_told_in(&self, text: &str) -> bool {
-        self.passwords.finds_secret_in(text)
-    }
-
-    fn make_up(&mut self, environment: &Environment) -> String {
-        let password = format!("rotated{:032x}", rand::random::<u128>());
-        environment.add_secret(&password);
-        self.passwords.add(&password);
-        password
+        self.file.is_told_in(text)
     }
 
     async fn set(&self, environment: &Environment, rules: &[&str]) -> Result<(), Stop> {

@@ -13,6 +13,8 @@ use touchstone_engine::environment::{Environment, Overrides};
 use touchstone_engine::instance::Instance;
 use touchstone_engine::poll::{Look, poll_until};
 use touchstone_engine::scenario::{Context, OrFail, Scenario, Stop, expect};
+use touchstone_engine::subject::OperationName;
+use touchstone_engine::subject::client::AnswerKind;
 use touchstone_engine::subject::manifest::EncryptionSection;
 
 /// How long an event may take into the log.
@@ -63,6 +65,7 @@ async fn audited(context: &Context) -> Result<(), Stop> {
     audit.decryption_failure(&planted).await?;
     audit.young_key().await?;
     audit.old_key(&keys).await?;
+    audit.refused_login().await?;
     audit.refused_credentials().await?;
     audit.no_value(&planted)
 }
@@ -238,6 +241,58 @@ impl Audit<'_> {
             self.context.observe(lines[0].clone());
             refused.kill();
         }
+        Ok(())
+    }
+
+    /// A client's by the subject: a login with a wrong password.
+    async fn refused_login(&self) -> Result<(), Stop> {
+        let pattern = self.encryption.log.credentials_refused.as_ref();
+        let pattern = &self
+            .context
+            .section("encryption.log.credentials_refused", pattern)?
+            .0;
+        let (make, login) = (OperationName::AccountCreate, OperationName::SessionCreate);
+        let operations = &self.context.manifest().operations;
+        if ![make, login]
+            .iter()
+            .all(|name| operations.contains_key(name))
+        {
+            self.context
+                .observe("no logins: a client's password was not tried");
+            return Ok(());
+        }
+        self.context.step("a login with a wrong password");
+        let http = &self.instance.http;
+        let values: &[(&str, &[u8])] = &[
+            ("user", b"audited"),
+            ("password", b"correct horse battery staple"),
+            ("device", b"audited"),
+        ];
+        let made = http.call(make, values).await?;
+        expect(
+            made.kind() == AnswerKind::Ok,
+            "`account_create` to succeed with both stores up",
+            made.describe(),
+        )?;
+        let before = self.instance.log.matching(pattern).len();
+        let mut wrong = values.to_vec();
+        wrong[1].1 = WRONG_PASSWORD.as_bytes();
+        let answer = http.call(login, &wrong).await?;
+        expect(
+            answer.kind() != AnswerKind::Ok,
+            "a login with a wrong password to be refused",
+            answer.describe(),
+        )?;
+        let what = "an audit event of a refused login";
+        let log = &self.instance.log;
+        let lines = log.wait_for(what, pattern, before + 1, LOG_DEADLINE).await;
+        let lines = lines.or_fail(what)?;
+        expect(
+            !log.text().contains(WRONG_PASSWORD),
+            "no password in the log",
+            "the wrong one",
+        )?;
+        self.context.observe(lines[lines.len() - 1].clone());
         Ok(())
     }
 

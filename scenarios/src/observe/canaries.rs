@@ -1,6 +1,7 @@
 //! Secrets planted through every operation that the manifest maps, and the search for them in what was logged.
 
 use crate::secrets::{contains, forms};
+use crate::session::client::SetCookie;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use touchstone_core::{Finding, Seed};
@@ -53,6 +54,13 @@ impl<'a> Canaries<'a> {
         text
     }
 
+    /// The same secret each time.
+    fn once(&self, what: &str) -> String {
+        let planted = self.planted().clone();
+        let before = planted.into_iter().find(|canary| canary.what == what);
+        before.map_or_else(|| self.plant(what), |canary| canary.text)
+    }
+
     /// A secret of the subject's own making.
     pub(super) fn take(&self, what: &str, text: &str) {
         self.planted().push(Canary {
@@ -64,13 +72,31 @@ impl<'a> Canaries<'a> {
     /// Calls every mapped operation once, in an order in which what one makes is there for the next. What they answer is
     /// not judged: it is the log that counts.
     pub(super) async fn call_all(&self, http: &HttpClient, round: &str) -> Result<Values, Stop> {
-        let mut values = Values::new();
+        // One for the account and for every login.
+        let password = self.plant("a password");
+        let mut values = Values::from([("password", password)]);
         for name in self.mapped() {
             if let Some(answer) = self.call(http, name, round, &values).await? {
                 self.note(name, &answer, &mut values);
             }
         }
         Ok(values)
+    }
+
+    /// Logs in again, where there are sessions: every operation has been called, also those that end them.
+    pub(super) async fn log_in(
+        &self,
+        http: &HttpClient,
+        round: &str,
+        made: &mut Values,
+    ) -> Result<(), Stop> {
+        let login = OperationName::SessionCreate;
+        if self.mapped().any(|name| name == login)
+            && let Some(answer) = self.call(http, login, round, made).await?
+        {
+            self.note(login, &answer, made);
+        }
+        Ok(())
     }
 
     /// The same at once, with what an earlier round has made: for a fault that makes each call slow.
@@ -131,9 +157,11 @@ impl<'a> Canaries<'a> {
             .chain(name.optional_placeholders())
         {
             let value = match *placeholder {
-                "key" | "key2" | "user" | "endpoint" | "name" | "tenant" => {
+                "key" | "key2" | "user" | "endpoint" | "name" | "device" | "tenant" => {
                     format!("observed-{round}")
                 }
+                // The login takes the one that the account was made with.
+                "password" => self.once(&format!("the password of `observed-{round}`")),
                 "pattern" => "none:*".to_owned(),
                 "seconds" => "60".to_owned(),
                 "ttl_ms" => "30000".to_owned(),
@@ -171,6 +199,14 @@ impl<'a> Canaries<'a> {
                 _,
             ) => {
                 values.remove("code");
+            }
+            (OperationName::SessionCreate, _) => {
+                let sessions = self.context.manifest().sessions.as_ref();
+                let set = |name: &str| SetCookie::all_of(answer, name).into_iter().next();
+                if let Some(set) = sessions.and_then(|section| set(&section.cookie)) {
+                    self.take("the id of a session", &set.value);
+                    values.insert("session", set.value);
+                }
             }
             (OperationName::LockAcquire, Some(token)) => {
                 values.insert("fencing_token", token);
@@ -221,6 +257,7 @@ impl<'a> Canaries<'a> {
     }
 }
 
+/// The value of a cookie that the answer sets.
 fn text_at(answer: &Answer, pointer: &JsonPointer) -> Option<String> {
     Some(pointer.get(&answer.json()?)?.as_str()?.to_owned())
 }

@@ -46,6 +46,8 @@ struct Run<'a> {
     environment: Arc<Environment>,
     instances: Vec<Arc<Instance>>,
     canaries: Canaries<'a>,
+    /// What each instance has made while all was well.
+    made: Vec<Values>,
     /// A value that Redis seems to hold. Planted first: it becomes a part of a fault, which must not depend on luck.
     held_value: String,
 }
@@ -64,11 +66,12 @@ async fn no_secrets(context: &Context) -> Result<(), Stop> {
     }
     let canaries = Canaries::new(context);
     let held_value = canaries.plant("a value that is read");
-    let run = Run {
+    let mut run = Run {
         context,
         environment,
         instances,
         canaries,
+        made: Vec::new(),
         held_value,
     };
     run.as_usual().await?;
@@ -83,10 +86,14 @@ async fn no_secrets(context: &Context) -> Result<(), Stop> {
 }
 
 impl Run<'_> {
-    async fn as_usual(&self) -> Result<(), Stop> {
+    async fn as_usual(&mut self) -> Result<(), Stop> {
         self.context.step("every operation, twice");
         for round in ["one", "two"] {
-            self.call_all(round).await?;
+            self.made = self.call_all(round).await?;
+        }
+        for (instance, made) in self.instances.iter().zip(&mut self.made) {
+            let round = format!("two-{}", instance.wiring.index);
+            self.canaries.log_in(&instance.http, &round, made).await?;
         }
         Ok(())
     }
@@ -121,12 +128,11 @@ impl Run<'_> {
     /// Calls with a fault on the line to Redis of each instance, and waits until it works again.
     async fn line<F: Fault>(&self, round: &str, fault: impl Fn() -> F) -> Result<(), Stop> {
         self.context.step(format!("{round} replies of Redis"));
-        let made = self.call_all(&format!("before-{round}")).await?;
         let mut faults = Vec::new();
         for instance in &self.instances {
             faults.push(self.fault_on(instance, fault()).await?);
         }
-        self.call_all_at_once(round, &made).await?;
+        self.call_all_at_once(round).await?;
         for fault in faults {
             fault.heal().await?;
         }
@@ -136,12 +142,13 @@ impl Run<'_> {
     /// The connection ends while commands are under way on it.
     async fn cut_in_flight(&self) -> Result<(), Stop> {
         self.context.step("connections cut in flight");
-        let made = self.call_all("before-cut").await?;
         for instance in &self.instances {
             let slow = self.fault_on(instance, late(LATE)).await?;
-            let calls =
-                self.canaries
-                    .call_all_at_once(&instance.http, "cut", &made[instance.wiring.index]);
+            let calls = self.canaries.call_all_at_once(
+                &instance.http,
+                "cut",
+                &self.made[instance.wiring.index],
+            );
             let cut = async {
                 let under_way = poll_until("commands on the line", HELD_DEADLINE, POLL, || async {
                     match slow.bite() {
@@ -173,9 +180,8 @@ impl Run<'_> {
     async fn refusals(&self) -> Result<(), Stop> {
         self.context.step("Redis refuses writes, then everything");
         for kind in [RefusalKind::Memory, RefusalKind::Permission] {
-            let made = self.call_all(&format!("before-{}", kind.name())).await?;
             let refusal = self.environment.refusal(kind).await?;
-            self.call_all_at_once(kind.name(), &made).await?;
+            self.call_all_at_once(kind.name()).await?;
             refusal.heal().await?;
             self.works_again().await?;
         }
@@ -185,12 +191,12 @@ impl Run<'_> {
     /// A list with a secret where the subject expects its own value.
     async fn other_types(&self) -> Result<(), Stop> {
         self.context.step("keys that hold another type");
-        let made = self.call_all("types").await?;
+        self.call_all("types").await?;
         let kv_set = self
             .canaries
             .mapped()
             .find(|name| *name == OperationName::KvSet);
-        for (instance, made) in self.instances.iter().zip(&made) {
+        for (instance, made) in self.instances.iter().zip(&self.made) {
             if let Some(name) = kv_set {
                 // The round has deleted it.
                 let round = format!("types-{}", instance.wiring.index);
@@ -207,14 +213,13 @@ impl Run<'_> {
             replace.del(&key).rpush(&key, &secret);
             let _: redis::Value = replace.query_async(&mut connection).await?;
         }
-        self.call_all_at_once("types", &made).await?;
+        self.call_all_at_once("types").await?;
         self.works_again().await
     }
 
     /// Every table refuses what holds a secret: the server's error quotes the whole row.
     async fn refused_rows(&self) -> Result<(), Stop> {
         self.context.step("rows that Postgres refuses");
-        let made = self.call_all("before-rows").await?;
         let postgres = self
             .environment
             .store(StoreKind::Postgres)
@@ -233,8 +238,7 @@ impl Run<'_> {
                 postgres.batch_execute(&alter).await?;
             }
             if change == "ADD" {
-                self.call_all("refused-rows").await?;
-                self.call_all_at_once("refused-rows", &made).await?;
+                self.call_all_at_once("refused-rows").await?;
             }
         }
         self.works_again().await
@@ -243,11 +247,9 @@ impl Run<'_> {
     async fn outages(&self) -> Result<(), Stop> {
         for store in [StoreKind::Redis, StoreKind::Postgres] {
             self.context.step(format!("{store} stopped"));
-            let made = self.call_all(&format!("before-{store}")).await?;
             let stop = self.environment.fault(store, ServerFaultKind::Stop).await?;
             for again in ["at-once", "later"] {
-                self.call_all_at_once(&format!("{store}-{again}"), &made)
-                    .await?;
+                self.call_all_at_once(&format!("{store}-{again}")).await?;
             }
             stop.heal().await?;
             self.environment.store(store).wait_ready().await?;
@@ -313,11 +315,12 @@ impl Run<'_> {
         made.into_iter().collect()
     }
 
-    async fn call_all_at_once(&self, round: &str, made: &[Values]) -> Result<(), Stop> {
+    /// At once, with what was made before.
+    async fn call_all_at_once(&self, round: &str) -> Result<(), Stop> {
         let rounds = self
             .instances
             .iter()
-            .zip(made)
+            .zip(&self.made)
             .map(async |(instance, made)| {
                 let round = format!("{round}-{}", instance.wiring.index);
                 self.canaries

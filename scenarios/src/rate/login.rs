@@ -73,7 +73,9 @@ fn limits(section: &LoginSection) -> Result<(u64, u64, BTreeMap<String, String>)
     let largest = section.account_limit.max(section.address_limit);
     let shorten = &section.shorten;
     if !shorten.is_empty() {
-        let env = shorten.iter().map(|(name, template)| (name.clone(), template.fill(value)));
+        let env = shorten
+            .iter()
+            .map(|(name, template)| (name.clone(), template.fill(value)));
         return Ok((ACCOUNT_LIMIT, ADDRESS_LIMIT, env.collect()));
     }
     if largest > LIMIT_MAX {
@@ -82,7 +84,11 @@ fn limits(section: &LoginSection) -> Result<(u64, u64, BTreeMap<String, String>)
             declared: false,
         });
     }
-    Ok((section.account_limit, section.address_limit, BTreeMap::new()))
+    Ok((
+        section.account_limit,
+        section.address_limit,
+        BTreeMap::new(),
+    ))
 }
 
 struct Logins<'a> {
@@ -97,11 +103,16 @@ impl Logins<'_> {
     /// Each try from another address.
     async fn per_account(&self, environment: &Environment) -> Result<(), Stop> {
         let limit = self.account_limit;
-        self.context.step(format!("{limit} wrong passwords of one account, each from another address"));
+        self.context.step(format!(
+            "{limit} wrong passwords of one account, each from another address"
+        ));
         self.make_accounts(&["ann", "bob"]).await?;
         for number in 1..=limit {
             let answer = self.login(&self.at(1, number), "ann", WRONG).await?;
-            self.is_looked_at(&answer, &format!("guess {number} of {limit} at one account"))?;
+            self.is_looked_at(
+                &answer,
+                &format!("guess {number} of {limit} at one account"),
+            )?;
         }
         let elsewhere = self.at(1, limit + 1);
         let answer = self.login(&elsewhere, "ann", RIGHT).await?;
@@ -114,7 +125,8 @@ impl Logins<'_> {
         let Some(key) = &self.section.account_key else {
             return Ok(());
         };
-        self.context.step("the window of that account ends (moved in the store)");
+        self.context
+            .step("the window of that account ends (moved in the store)");
         let key = key.fill(|name| (name == "user").then(|| "ann".to_owned()));
         let store = StoreView::open(environment).await?;
         expect(
@@ -130,16 +142,27 @@ impl Logins<'_> {
     /// Each try on another account, most of which do not exist.
     async fn per_address(&self) -> Result<(), Stop> {
         let limit = self.address_limit;
-        self.context.step(format!("{limit} accounts tried from one address"));
+        self.context
+            .step(format!("{limit} accounts tried from one address"));
         self.make_accounts(&["cyd", "dan"]).await?;
         let here = self.at(2, 1);
         for number in 1..=limit {
-            let user = if number == 1 { "cyd".to_owned() } else { format!("nobody-{number}") };
+            let user = if number == 1 {
+                "cyd".to_owned()
+            } else {
+                format!("nobody-{number}")
+            };
             let answer = self.login(&here, &user, WRONG).await?;
-            self.is_looked_at(&answer, &format!("try {number} of {limit} from one address"))?;
+            self.is_looked_at(
+                &answer,
+                &format!("try {number} of {limit} from one address"),
+            )?;
         }
         let answer = self.login(&here, "dan", RIGHT).await?;
-        self.is_limited(&answer, &format!("one more from the address that has tried {limit} accounts"))?;
+        self.is_limited(
+            &answer,
+            &format!("one more from the address that has tried {limit} accounts"),
+        )?;
         let answer = self.login(&self.at(2, 2), "dan", RIGHT).await?;
         self.is_in(&answer, "the same account from another address")
     }
@@ -147,7 +170,8 @@ impl Logins<'_> {
     /// Who has an account himself logs in to it in between.
     async fn own_account_does_not_help(&self) -> Result<(), Stop> {
         let limit = self.address_limit;
-        self.context.step("accounts are tried from one address, with logins to an own one in between");
+        self.context
+            .step("accounts are tried from one address, with logins to an own one in between");
         self.make_accounts(&["eve"]).await?;
         let here = self.at(3, 1);
         let mut answer = None;
@@ -166,36 +190,53 @@ impl Logins<'_> {
         let expected = format!(
             "no more than {limit} wrong passwords from one address looked at, whatever succeeds in between"
         );
-        Err(Stop::fail(expected, format!("{} were; the last: {seen}", limit + 1)))
+        Err(Stop::fail(
+            expected,
+            format!("{} were; the last: {seen}", limit + 1),
+        ))
     }
 
     /// All guesses at once, each from another address, through both instances.
     async fn side_by_side(&self) -> Result<(), Stop> {
         let (limit, all) = (self.account_limit, self.account_limit + GUESSES);
-        self.context.step(format!("{all} guesses at one account at the same time"));
+        self.context
+            .step(format!("{all} guesses at one account at the same time"));
         self.make_accounts(&["fay"]).await?;
         let guess = async |number: u64| self.login(&self.at(4, number), "fay", WRONG).await;
         let answers = join_all((1..=all).map(guess)).await;
         let answers: Vec<Answer> = answers.into_iter().collect::<Result<_, _>>()?;
-        let looked_at: Vec<_> = answers.iter().filter(|answer| !self.limited(answer)).collect();
+        let looked_at: Vec<_> = answers
+            .iter()
+            .filter(|answer| !self.limited(answer))
+            .collect();
         let seen = format!(
             "{} were; one of them: {}",
             looked_at.len(),
-            looked_at.first().map(|answer| answer.describe()).unwrap_or_default()
+            looked_at
+                .first()
+                .map(|answer| answer.describe())
+                .unwrap_or_default()
         );
         expect(
             (1..=limit).contains(&(looked_at.len() as u64)),
-            format!("at most {limit} of {all} guesses at one account looked at, although they came at once"),
+            format!(
+                "at most {limit} of {all} guesses at one account looked at, although they came at once"
+            ),
             seen,
         )
     }
 
     async fn make_accounts(&self, users: &[&str]) -> Result<(), Stop> {
         for user in users {
-            let values: &[(&str, &[u8])] = &[("user", user.as_bytes()), ("password", RIGHT.as_bytes())];
+            let values: &[(&str, &[u8])] =
+                &[("user", user.as_bytes()), ("password", RIGHT.as_bytes())];
             let http = &self.instances[0].http;
             let answer = http.call(OperationName::AccountCreate, values).await?;
-            expect(admitted(&answer) == Some(true), "an account to be made", answer.describe())?;
+            expect(
+                admitted(&answer) == Some(true),
+                "an account to be made",
+                answer.describe(),
+            )?;
         }
         Ok(())
     }
@@ -204,7 +245,9 @@ impl Logins<'_> {
     fn at(&self, group: u8, number: u64) -> HttpClient {
         let last = u8::try_from(number % 250).unwrap_or_default() + 1;
         let address = IpAddr::V4(Ipv4Addr::new(127, 8, group, last));
-        self.instances[(number % 2) as usize].http.from_address(address)
+        self.instances[(number % 2) as usize]
+            .http
+            .from_address(address)
     }
 
     async fn login(&self, http: &HttpClient, user: &str, password: &str) -> Result<Answer, Stop> {
@@ -222,7 +265,9 @@ impl Logins<'_> {
 
     fn is_limited(&self, answer: &Answer, what: &str) -> Result<(), Stop> {
         let status = self.section.limited_status;
-        let told_when = answer.header("Retry-After").and_then(|text| text.parse::<u64>().ok());
+        let told_when = answer
+            .header("Retry-After")
+            .and_then(|text| text.parse::<u64>().ok());
         expect(
             self.limited(answer) && told_when.is_some(),
             format!("{what}: {status} with Retry-After"),
@@ -233,7 +278,11 @@ impl Logins<'_> {
     /// Refused for its password, and not for a limit.
     fn is_looked_at(&self, answer: &Answer, what: &str) -> Result<(), Stop> {
         let refused = (400..500).contains(&answer.status) && !self.limited(answer);
-        expect(refused, format!("{what} looked at and refused"), answer.describe())
+        expect(
+            refused,
+            format!("{what} looked at and refused"),
+            answer.describe(),
+        )
     }
 
     fn is_in(&self, answer: &Answer, what: &str) -> Result<(), Stop> {

@@ -2,10 +2,12 @@
 
 mod boundary;
 mod burst;
+mod by_session;
 pub(crate) mod client;
 mod crash;
 mod headers;
 mod headers_sliding;
+mod login;
 mod outage;
 mod reopens;
 mod separate;
@@ -22,4 +24,6 @@ pub(crate) const ALL: &[Scenario] = &[
     reopens::IN_TIME,
     sequence::AGREES,
     outage::DECLARED,
+    login::GUESSES_LIMITED,
+    by_session::THE_SESSION_S_OWN,
 ];

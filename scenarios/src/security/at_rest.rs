@@ -8,6 +8,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use futures::FutureExt;
 use std::time::Duration;
 use touchstone_core::{Criterion, Finding, Profile};
+use touchstone_engine::environment::Environment;
 use touchstone_engine::scenario::{Context, Scenario, Stop, expect};
 use touchstone_engine::subject::client::AnswerKind;
 use touchstone_engine::subject::{HttpClient, OperationName};
@@ -53,7 +54,38 @@ async fn encrypted(context: &Context) -> Result<(), Stop> {
     }
     let keys = looked("after a hit").await?;
     context.observe(format!("{keys} of Redis searched"));
-    Ok(())
+    sessions_are_encrypted(context, &environment, http).await
+}
+
+/// Where the manifest declares sessions as encrypted: the name of a device is not found either.
+async fn sessions_are_encrypted(
+    context: &Context,
+    environment: &Environment,
+    http: &HttpClient,
+) -> Result<(), Stop> {
+    let (account, login) = (OperationName::AccountCreate, OperationName::SessionCreate);
+    let mut classes = context.manifest().data_classes.iter();
+    if !classes.any(|class| class.encrypted && class.made_by.contains(&login)) {
+        context.observe("the manifest declares no class of encrypted sessions");
+        return Ok(());
+    }
+    context.require(&[account, login])?;
+    context.step("log in on a device whose name is a canary");
+    let device = canary();
+    let values: &[(&str, &[u8])] = &[
+        ("user", b"searched"),
+        ("password", b"correct horse 7 Battery staple"),
+        ("device", device.as_bytes()),
+    ];
+    for name in [account, login] {
+        let answer = http.call(name, values).await?;
+        let expected = format!("`{}` to succeed with both stores up", name.key());
+        expect(answer.kind() == AnswerKind::Ok, expected, answer.describe())?;
+    }
+    match search(&StoreContents::read(environment).await?, &device) {
+        None => Ok(()),
+        Some(place) => Err(Stop::fail("no session readable in Redis", place)),
+    }
 }
 
 /// A canary that is meant to be readable: it proves that the search finds one.
@@ -74,11 +106,7 @@ async fn plant_in_clear(context: &Context, http: &HttpClient) -> Result<Option<S
     Ok(Some(control))
 }
 
-async fn look(
-    environment: &touchstone_engine::environment::Environment,
-    planted: &[Person],
-    when: &str,
-) -> Result<String, Stop> {
+async fn look(environment: &Environment, planted: &[Person], when: &str) -> Result<String, Stop> {
     let contents = StoreContents::read(environment).await?;
     let found: Vec<String> = planted
         .iter()

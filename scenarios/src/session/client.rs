@@ -16,15 +16,15 @@ const PASSWORD: &str = "correct horse 7 Battery staple";
 
 /// A cookie, as the answer sets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SetCookie {
-    pub(super) value: String,
+pub(crate) struct SetCookie {
+    pub(crate) value: String,
     /// By lower-case name. One without a value has an empty one.
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 impl SetCookie {
     /// The cookies of this name that the answer sets.
-    pub(super) fn all_of(answer: &Answer, name: &str) -> Vec<Self> {
+    pub(crate) fn all_of(answer: &Answer, name: &str) -> Vec<Self> {
         let lines = answer.headers.get_all("set-cookie").iter();
         let lines = lines.filter_map(|line| line.to_str().ok());
         lines.filter_map(|line| Self::parse(line, name)).collect()
@@ -46,25 +46,25 @@ impl SetCookie {
 
 /// A session that the harness has logged in to.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// What the browser has: the value of the cookie.
-    pub(super) id: String,
-    pub(super) user: String,
-    pub(super) device: String,
+    pub(crate) id: String,
+    pub(crate) user: String,
+    pub(crate) device: String,
     /// The answer to the login.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
 }
 
 /// The subject's sessions.
-pub(super) struct SessionClient<'a> {
-    pub(super) section: &'a SessionsSection,
-    pub(super) store: StoreView,
+pub(crate) struct SessionClient<'a> {
+    pub(crate) section: &'a SessionsSection,
+    pub(crate) store: StoreView,
 }
 
 impl<'a> SessionClient<'a> {
     /// Skips the scenario unless the manifest declares sessions and all these operations, beside those that are
     /// needed to log in and to see who is.
-    pub(super) fn declared(
+    pub(crate) fn declared(
         context: &'a Context,
         operations: &[OperationName],
     ) -> Result<&'a SessionsSection, Stop> {
@@ -74,7 +74,7 @@ impl<'a> SessionClient<'a> {
         context.section("sessions", context.manifest().sessions.as_ref())
     }
 
-    pub(super) async fn open(
+    pub(crate) async fn open(
         environment: &Environment,
         section: &'a SessionsSection,
     ) -> Result<Self, Stop> {
@@ -83,7 +83,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Makes an account.
-    pub(super) async fn account(&self, http: &HttpClient, user: &str) -> Result<(), Stop> {
+    pub(crate) async fn account(&self, http: &HttpClient, user: &str) -> Result<(), Stop> {
         let values: &[(&str, &[u8])] =
             &[("user", user.as_bytes()), ("password", PASSWORD.as_bytes())];
         let answer = http.call(OperationName::AccountCreate, values).await?;
@@ -92,7 +92,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Logs in with a browser that has no cookie yet.
-    pub(super) async fn login(
+    pub(crate) async fn login(
         &self,
         http: &HttpClient,
         user: &str,
@@ -103,7 +103,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Logs in with a browser that has this cookie.
-    pub(super) async fn login_with(
+    pub(crate) async fn login_with(
         &self,
         http: &HttpClient,
         user: &str,
@@ -118,7 +118,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Tries to log in, whatever comes of it.
-    pub(super) async fn try_login(
+    pub(crate) async fn try_login(
         &self,
         http: &HttpClient,
         user: &str,
@@ -139,7 +139,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// The right password, for whoever tries to log in.
-    pub(super) fn password(&self) -> &'static str {
+    pub(crate) fn password(&self) -> &'static str {
         PASSWORD
     }
 
@@ -162,7 +162,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// An operation of whoever has this id.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
         http: &HttpClient,
         name: OperationName,
@@ -172,7 +172,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Ends another session of the user, by its name in the list.
-    pub(super) async fn revoke(
+    pub(crate) async fn revoke(
         &self,
         http: &HttpClient,
         id: &str,
@@ -183,7 +183,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Whether the session is known; who it is must be right.
-    pub(super) async fn is_known(
+    pub(crate) async fn is_known(
         &self,
         http: &HttpClient,
         held: &Held,
@@ -203,7 +203,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// The session is known.
-    pub(super) async fn known(
+    pub(crate) async fn known(
         &self,
         http: &HttpClient,
         held: &Held,
@@ -215,7 +215,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// The session is refused, as one that has ended.
-    pub(super) async fn refused(
+    pub(crate) async fn refused(
         &self,
         http: &HttpClient,
         held: &Held,
@@ -227,13 +227,13 @@ impl<'a> SessionClient<'a> {
     }
 
     /// Every session of the store, by its key.
-    pub(super) async fn keys(&self) -> Result<BTreeSet<Vec<u8>>, Stop> {
+    pub(crate) async fn keys(&self) -> Result<BTreeSet<Vec<u8>>, Stop> {
         let keys = self.store.keys(&self.section.key_pattern).await?;
         Ok(keys.into_iter().collect())
     }
 
     /// Logs in, and finds under which key the session lies: the only one that is new.
-    pub(super) async fn login_and_find(
+    pub(crate) async fn login_and_find(
         &self,
         http: &HttpClient,
         user: &str,
@@ -257,7 +257,7 @@ impl<'a> SessionClient<'a> {
     }
 
     /// What a session has left must be the promised time, from a moment between these two.
-    pub(super) async fn has_whole_ttl(
+    pub(crate) async fn has_whole_ttl(
         &self,
         key: &str,
         when: &str,
@@ -279,14 +279,14 @@ impl<'a> SessionClient<'a> {
 
 /// The entries of a user's list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Listed {
-    pub(super) device: String,
-    pub(super) id: String,
+pub(crate) struct Listed {
+    pub(crate) device: String,
+    pub(crate) id: String,
 }
 
 impl SessionClient<'_> {
     /// The user's devices, by their names.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &self,
         context: &Context,
         http: &HttpClient,
@@ -316,7 +316,7 @@ impl SessionClient<'_> {
 }
 
 /// How long a service may still be about its answer after a fault: its own deadline.
-pub(super) fn impatient(context: &Context, http: &HttpClient) -> HttpClient {
+pub(crate) fn impatient(context: &Context, http: &HttpClient) -> HttpClient {
     let deadline: Duration = context.deadline(|d| d.degraded_answer_ms);
     http.with_deadline(deadline)
 }

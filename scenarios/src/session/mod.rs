@@ -1,6 +1,6 @@
 //! SESS: who is logged in, on which device, until when.
 
-mod client;
+pub(crate) mod client;
 mod cookie;
 mod devices;
 mod everywhere;

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\nport = 8080\n";
 
     fn error(text: &str) -> String {
         Manifest::parse(Path::new("m.toml"), &format!("{LEAST}{text}"))

@@ -35,7 +35,7 @@ pub use lock::LockSection;
 pub use observe::*;
 pub use operation::{JsonPointer, OperationTemplate, RequestLine, ResultAt};
 pub use operation_name::{OperationName, Operations};
-pub use overlay::{Overlay, PASSWORD_FILE};
+pub use overlay::{Overlay, POSTGRES_PASSWORD_FILE, REDIS_PASSWORD_FILE};
 pub use promises::*;
 pub use reconnect::{BackoffSection, JitterRange, ScriptsSection};
 pub use sections::*;
@@ -81,7 +81,7 @@ pub struct Manifest {
     /// Ways to make the subject use TLS to Redis.
     #[serde(default)]
     pub tls: Vec<Overlay>,
-    /// Ways to give the subject a source of its Redis password that it reads again.
+    /// Ways to give the subject a source of a store's password that it reads again.
     #[serde(default)]
     pub credentials: Vec<Overlay>,
     /// How many connections the subject keeps.
@@ -259,7 +259,7 @@ mod tests {
         assert!(is_good(&way("tls", "{redis.host} {tls.ca_file}")));
         assert!(error(&way("tls", "{tls.ca_fil}")).contains("{tls.ca_file}"));
         assert!(is_good(&way("credentials", "cat {redis.password_file}")));
-        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file}"));
+        assert!(error(&way("credentials", "x")).contains("must use {redis.password_file} or"));
         assert!(error(&way("tls", "{redis.password_file}")).contains("unknown placeholder"));
         let env = "[subject.env]\nA = \"{tls.ca_file}\"\n";
         assert!(error(&format!("{LEAST}{env}")).contains("unknown placeholder"));
@@ -283,7 +283,7 @@ mod tests {
         let whole = "key_pattern = \"s:*\"\nttl_seconds = 60";
         assert!(Manifest::parse(Path::new("m.toml"), &sessions(whole)).is_ok());
         let all_keys = "key_pattern = \"*\"\nttl_seconds = 60";
-        assert!(error(&sessions(all_keys)).starts_with("m.toml:6: `sessions.key_pattern`"));
+        assert!(error(&sessions(all_keys)).starts_with("m.toml:7: `sessions.key_pattern`"));
         let shorter = format!("{whole}\nlifetime_max_seconds = 59");
         assert!(error(&sessions(&shorter)).contains("at least `ttl_seconds`"));
         let unknown = format!("{whole}\nshorten = {{ A = \"{{limit}}\" }}");
@@ -302,13 +302,13 @@ mod tests {
             ))
         };
         assert!(Manifest::parse(Path::new("m.toml"), &sliding("sliding", 5)).is_ok());
-        assert!(error(&sliding("fixed", 5)).starts_with("m.toml:11: `limiter.sliding.kind`"));
+        assert!(error(&sliding("fixed", 5)).starts_with("m.toml:12: `limiter.sliding.kind`"));
         assert!(
             error(&sliding("sliding", 0)).contains("`limiter.sliding.limit`: expected at least 1")
         );
         let unknown = error(&limiter("shorten = { A = \"{windows}\" }"));
         assert!(
-            unknown.starts_with("m.toml:8: `limiter.shorten`"),
+            unknown.starts_with("m.toml:9: `limiter.shorten`"),
             "{unknown}"
         );
         assert!(unknown.contains("{window_ms}"), "{unknown}");
@@ -336,7 +336,7 @@ mod tests {
             format!("{LEAST}[cache]\npattern = \"x\"\nwarm_up = {{ A = \"{value}\" }}\n")
         };
         let text = error(&warm_up("{keys}"));
-        assert!(text.starts_with("m.toml:6: `cache.warm_up`"), "{text}");
+        assert!(text.starts_with("m.toml:7: `cache.warm_up`"), "{text}");
         assert!(text.contains("{ids}"), "{text}");
         assert!(Manifest::parse(Path::new("m.toml"), &warm_up("{ids}")).is_ok());
     }
@@ -346,7 +346,7 @@ mod tests {
         let rest = "[degraded]\nrefusal_status = 503\nworks_without_postgres = [\"kv_get\"]\n";
         let text = error(&format!("{LEAST}{rest}"));
         assert!(
-            text.starts_with("m.toml:6: `degraded.works_without_postgres`"),
+            text.starts_with("m.toml:7: `degraded.works_without_postgres`"),
             "{text}"
         );
         assert!(text.contains("`kv_get`"), "{text}");

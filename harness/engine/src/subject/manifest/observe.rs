@@ -132,7 +132,7 @@ mod tests {
     use crate::subject::manifest::Manifest;
     use std::path::Path;
 
-    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\n";
+    const LEAST: &str = "[subject]\nname = \"x\"\ncommand = [\"true\"]\nport = 8080\n";
 
     fn error(section: &str) -> String {
         Manifest::parse(Path::new("m.toml"), &format!("{LEAST}{section}"))
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn a_figure_that_names_no_series_is_named_with_an_example() {
         let text = error("[metrics]\npath = \"/m\"\nconnected = \"up{x\"\n");
-        assert!(text.starts_with("m.toml:6: `metrics.connected`"), "{text}");
+        assert!(text.starts_with("m.toml:7: `metrics.connected`"), "{text}");
         assert!(text.contains("hits_total"), "{text}");
     }
 
     #[test]
     fn a_structure_says_what_a_line_is_in_one_way() {
         let text = error("[logs.structure]\n");
-        assert!(text.starts_with("m.toml:4: `logs.structure`"), "{text}");
+        assert!(text.starts_with("m.toml:5: `logs.structure`"), "{text}");
         let text = error("[logs.structure]\njson_fields = [\"level\"]\nline = \"x\"\n");
         assert!(text.contains("json_fields"), "{text}");
     }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_pattern_without_one_of_its_groups_is_named_with_an_example() {
         let text = error("[logs]\nreconnecting = '(?P<attempt>.)'\n");
-        assert!(text.starts_with("m.toml:5: `logs.reconnecting`"), "{text}");
+        assert!(text.starts_with("m.toml:6: `logs.reconnecting`"), "{text}");
         assert!(text.contains("no group `delay_ms`"), "{text}");
     }
 }

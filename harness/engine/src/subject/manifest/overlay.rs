@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 
 /// The placeholders that `[[tls]]` adds to those of `[subject.env]`.
 const OF_TLS: [&str; 3] = ["tls.ca_file", "tls.cert_file", "tls.key_file"];
-/// The placeholder that `[[credentials]]` adds, and must use.
-pub const PASSWORD_FILE: &str = "redis.password_file";
+/// The placeholders that `[[credentials]]` adds: it must use one of them.
+pub const REDIS_PASSWORD_FILE: &str = "redis.password_file";
+/// The same for Postgres.
+pub const POSTGRES_PASSWORD_FILE: &str = "postgres.password_file";
 
-/// `[[tls]]`: a way to make the subject use TLS to Redis. `[[credentials]]`: a way to give it a source of its
-/// Redis password that it reads again.
+/// `[[tls]]`: a way to make the subject use TLS to Redis. `[[credentials]]`: a way to give it a source of a
+/// store's password that it reads again.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlay {
@@ -63,9 +65,13 @@ pub(super) fn validate_credentials(
     source: &Source<'_>,
 ) -> Result<(), ManifestError> {
     for way in ways {
-        only_known_placeholders(&way.env, "credentials", &with(&[PASSWORD_FILE]), source)?;
-        if !way.uses(PASSWORD_FILE) {
-            let problem = format!("must use {{{PASSWORD_FILE}}}, where the password lies");
+        let files = [REDIS_PASSWORD_FILE, POSTGRES_PASSWORD_FILE];
+        only_known_placeholders(&way.env, "credentials", &with(&files), source)?;
+        if files.iter().filter(|file| way.uses(file)).count() != 1 {
+            let [redis, postgres] = files;
+            let problem = format!(
+                "must use {{{redis}}} or {{{postgres}}}, where the password lies, and not both"
+            );
             return Err(source.error_at("credentials", problem));
         }
     }

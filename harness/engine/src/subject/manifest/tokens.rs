@@ -130,7 +130,7 @@ mod tests {
     use std::path::Path;
 
     fn load(tokens: &str) -> Result<Manifest, String> {
-        let text = format!("[subject]\nname = \"x\"\ncommand = [\"true\"]\n{tokens}");
+        let text = format!("[subject]\nname = \"x\"\ncommand = [\"true\"]\nport = 8080\n{tokens}");
         Manifest::parse(Path::new("m.toml"), &text).map_err(|error| error.to_string())
     }
 
