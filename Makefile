@@ -81,7 +81,7 @@ lint: openssl ## formatting, clippy, rustdoc: nothing may be left to say
 deny: ## licences, sources, versions, and known vulnerabilities where their database can be had
 	@fixtures/setup/cargo-deny
 	$(CARGO) deny --locked --offline check --hide-inclusion-graph licenses bans sources
-	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check --hide-inclusion-graph advisories; \
+	@if timeout 60 $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check --hide-inclusion-graph advisories; \
 	else echo 'advisories: not looked at, their database cannot be fetched here'; fi
 
 fmt: ## format the code

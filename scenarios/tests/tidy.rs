@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use touchstone_engine::subject::Manifest;
+use touchstone_engine::subject::{Manifest, OperationName};
 use touchstone_scenarios::catalogue;
 
 #[test]
@@ -62,6 +62,30 @@ fn what_the_manifest_is_said_to_be_needed_by_are_criteria_that_there_are() {
                 need.name
             );
         }
+    }
+}
+
+#[test]
+fn every_operation_stands_in_the_document_of_the_manifest() {
+    let needs = catalogue::all_needs();
+    for operation in OperationName::ALL {
+        let name = format!("operations.{}", operation.key());
+        let stands = needs.iter().any(|need| need.name == name);
+        assert!(
+            stands,
+            "docs/MANIFEST.md has no row of four cells for {name}"
+        );
+    }
+}
+
+/// A merge that takes both sides of a table leaves a row twice.
+#[test]
+fn no_row_of_the_documents_stands_twice() {
+    let ids = catalogue::rows().into_iter().map(|row| row.id);
+    let names = catalogue::all_needs().into_iter().map(|need| need.name);
+    let all: Vec<String> = ids.chain(names).collect();
+    for (place, row) in all.iter().enumerate() {
+        assert!(!all[..place].contains(row), "{row} stands twice");
     }
 }
 
