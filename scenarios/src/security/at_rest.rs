@@ -106,11 +106,7 @@ async fn plant_in_clear(context: &Context, http: &HttpClient) -> Result<Option<S
     Ok(Some(control))
 }
 
-async fn look(
-    environment: &Environment,
-    planted: &[Person],
-    when: &str,
-) -> Result<String, Stop> {
+async fn look(environment: &Environment, planted: &[Person], when: &str) -> Result<String, Stop> {
     let contents = StoreContents::read(environment).await?;
     let found: Vec<String> = planted
         .iter()
