@@ -1,7 +1,9 @@
-//! What a comparison is asked for on the command line, and how it answers the test runner.
+//! What comparisons have in common: what they are asked for on the command line, how they answer the test runner, and how
+//! they go through their rounds.
 
-use crate::{BenchError, Mode, end};
+use crate::{BenchError, Mode, end, tell};
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// The arguments of a comparison.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +66,32 @@ fn parse(name: &str, arguments: Vec<String>) -> Result<Asked, BenchError> {
         }
     }
     Ok(asked)
+}
+
+/// Measures so many rounds, and tells of each how long it took and how busy the machine was before it.
+pub(crate) fn all_rounds<Round>(
+    count: usize,
+    load_average: impl Fn(&Round) -> f64,
+    mut measure: impl FnMut(usize) -> Result<Round, BenchError>,
+) -> Result<Vec<Round>, BenchError> {
+    let mut rounds = Vec::new();
+    for number in 0..count {
+        let began = Instant::now();
+        let round = measure(number)?;
+        tell(&format!(
+            "round {} of {count}: {:.1} s, load average {}",
+            number + 1,
+            began.elapsed().as_secs_f64(),
+            load_average(&round)
+        ));
+        rounds.push(round);
+    }
+    Ok(rounds)
+}
+
+#[expect(clippy::print_stdout, reason = "it is what was asked for")]
+pub(crate) fn show(table: &str) {
+    println!("{table}");
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub use floor::WORKER_ARGUMENT;
 pub use load::{Asked, RedisSeen};
 pub use rows::Row;
 
+use crate::comparison::{all_rounds, show};
 use crate::record::{commit, save_baseline};
 use crate::side_by_side::Cores;
 use crate::side_by_side::pinning::pin_this_thread;
@@ -20,7 +21,6 @@ use crate::{BenchError, BenchRun, Session, tell};
 use serde::Serialize;
 use servers::Servers;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// Rises when a reader of old files would misread new ones.
 const VERSION: u32 = 1;
@@ -150,7 +150,12 @@ pub fn run(request: &Request) -> Result<(), BenchError> {
     let servers = session
         .runtime
         .block_on(Servers::start(&session, cores, &tools))?;
-    let measured = measure(&servers, &request.sizes);
+    let sizes = &request.sizes;
+    let measured = all_rounds(
+        sizes.rounds,
+        |round: &Round| round.load_average,
+        |number| measure_round(&servers, sizes, number),
+    );
     session.runtime.block_on(servers.close())?;
     let rounds = measured?;
     let rows = rows::all(&rounds);
@@ -175,23 +180,6 @@ pub fn run(request: &Request) -> Result<(), BenchError> {
     let place = save_baseline(&kept.run, name, &kept)?;
     tell(&format!("wrote {}", place.display()));
     Ok(())
-}
-
-fn measure(servers: &Servers<'_>, sizes: &Sizes) -> Result<Vec<Round>, BenchError> {
-    let mut rounds = Vec::new();
-    for number in 0..sizes.rounds {
-        let began = Instant::now();
-        let round = measure_round(servers, sizes, number)?;
-        tell(&format!(
-            "round {} of {}: {:.1} s, load average {}",
-            number + 1,
-            sizes.rounds,
-            began.elapsed().as_secs_f64(),
-            round.load_average
-        ));
-        rounds.push(round);
-    }
-    Ok(rounds)
 }
 
 fn measure_round(servers: &Servers<'_>, sizes: &Sizes, number: usize) -> Result<Round, BenchError> {
@@ -223,9 +211,4 @@ fn measure_round(servers: &Servers<'_>, sizes: &Sizes, number: usize) -> Result<
         ready_ms: servers.ready_ms()?,
         rss_mib,
     })
-}
-
-#[expect(clippy::print_stdout, reason = "it is what was asked for")]
-fn show(table: &str) {
-    println!("{table}");
 }

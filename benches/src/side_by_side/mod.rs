@@ -24,8 +24,8 @@ pub use statistics::{Goal, Spread, Verdict};
 pub use ways::Way;
 pub use worker::WORKER_ARGUMENT;
 
+use crate::comparison::{all_rounds, show};
 use crate::{BenchError, Session, tell};
-use std::time::Instant;
 use ways::Ways;
 
 /// What the measurement is asked for.
@@ -55,7 +55,12 @@ pub fn run(request: &Request) -> Result<(), BenchError> {
     }
     pinning::pin_this_thread(cores.load)?;
     let mut ways = session.runtime.block_on(Ways::open(&session, cores))?;
-    let measured = measure(&mut ways, &request.sizes);
+    let sizes = &request.sizes;
+    let measured = all_rounds(
+        sizes.rounds,
+        |round: &Round| round.load_average,
+        |number| round::measure(&mut ways, sizes, number),
+    );
     session.runtime.block_on(ways.close())?;
     let rounds = measured?;
     let rows = rows::all(&rounds);
@@ -66,26 +71,4 @@ pub fn run(request: &Request) -> Result<(), BenchError> {
     let kept = SideBySide::new(&session, cores, request, rounds, rows).save(name)?;
     tell(&format!("wrote {}", kept.display()));
     Ok(())
-}
-
-fn measure(ways: &mut Ways, sizes: &Sizes) -> Result<Vec<Round>, BenchError> {
-    let mut rounds = Vec::new();
-    for number in 0..sizes.rounds {
-        let began = Instant::now();
-        let round = round::measure(ways, sizes, number)?;
-        tell(&format!(
-            "round {} of {}: {:.1} s, load average {}",
-            number + 1,
-            sizes.rounds,
-            began.elapsed().as_secs_f64(),
-            round.load_average
-        ));
-        rounds.push(round);
-    }
-    Ok(rounds)
-}
-
-#[expect(clippy::print_stdout, reason = "it is what was asked for")]
-fn show(table: &str) {
-    println!("{table}");
 }
